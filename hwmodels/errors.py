@@ -1,0 +1,29 @@
+"""The one exception for bad input: it names the field, the value and what is allowed."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class InputError(ValueError):
+    """Bad input from a person. `str(error)` is one line: field, value, what is allowed."""
+
+    def __init__(self, field: str, value: object, allowed: str):
+        self.field, self.value, self.allowed = field, value, allowed
+        super().__init__(f"{field}: got {_one_line(value)}; {allowed}")
+
+
+def check_choice(field: str, value: object, choices: Iterable[str]) -> None:
+    """Raise `InputError` unless `value` is one of `choices`, suggesting the nearest one."""
+    choices = list(choices)
+    if value in choices:
+        return
+    close = difflib.get_close_matches(str(value), choices, n=1)
+    hint = f" (did you mean {close[0]}?)" if close else ""
+    raise InputError(field, value, f"allowed: {', '.join(choices)}{hint}")
+
+
+def _one_line(value: object) -> str:
+    text = " ".join(str(value).split())
+    return text if len(text) <= 80 else text[:77] + "..."
