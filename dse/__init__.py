@@ -1,0 +1,18 @@
+"""Chipgrad's exploration: design spaces, sweeps, gradient search, exact fronts, run folders."""
+
+from dse.evaluating import Options
+from dse.front import Front
+from dse.readings import Constraint
+from dse.space import Parameter, Space, default_space
+from dse.sweeping import Sweep, sweep
+
+__all__ = [
+    "Constraint",
+    "Front",
+    "Options",
+    "Parameter",
+    "Space",
+    "Sweep",
+    "default_space",
+    "sweep",
+]

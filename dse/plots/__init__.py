@@ -1,0 +1,1 @@
+"""Figures of fronts and runs; imported only where something is drawn."""

@@ -1,0 +1,7 @@
+"""Workloads: the operations of one step, traced from a JAX function or given."""
+
+from hwmodels.workloads.registry import WORKLOADS, load_workload
+from hwmodels.workloads.tracing import trace
+from hwmodels.workloads.workload import Operation, Tensor, Workload
+
+__all__ = ["WORKLOADS", "Operation", "Tensor", "Workload", "load_workload", "trace"]

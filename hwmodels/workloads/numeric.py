@@ -120,7 +120,9 @@ def pack(workload: Workload, format_bits: float | None) -> Operations:
             lhs_role=_one_hot([row.reads[0] for row in contractions]),
             rhs_role=_one_hot([row.reads[1] for row in contractions]),
             out_role=_one_hot([row.writes[0] for row in contractions]),
-            extra=_by_role([(*row.reads[2:], *row.writes[1:]) for row in contractions], format_bits),
+            extra=_by_role(
+                [(*row.reads[2:], *row.writes[1:]) for row in contractions], format_bits
+            ),
             simple=_column([row.simple for row in contractions]),
             special=_column([row.special for row in contractions]),
             lhs_density=_column([row.lhs_density for row in contractions]),

@@ -1,0 +1,307 @@
+"""Exact Pareto fronts: the non-dominated set, a streaming archive, and the front as a table.
+
+A design dominates another if it is no worse in every objective and better in at least one. Of
+designs that are equal in every objective only the one with the smallest index stays, so a front
+does not depend on the order in which a sweep happened to visit its designs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import moocore
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike, NDArray
+
+from hwmodels.errors import InputError, check_choice
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Objective:
+    """One axis of a front: the table's column, its name and unit for people, its direction."""
+
+    column: str
+    label: str
+    unit: str
+    maximise: bool
+
+
+THROUGHPUT = Objective("throughput_per_s", "Throughput", "samples/s", maximise=True)
+POWER = Objective("power_W", "Chip power", "W", maximise=False)
+SCALABILITY = Objective("scalability_per_s", "Scalability S80", "samples/s", maximise=True)
+OBJECTIVES = (THROUGHPUT, POWER, SCALABILITY)
+
+
+def non_dominated(
+    points: ArrayLike, *, maximise: bool | Sequence[bool] = False
+) -> NDArray[np.bool_]:
+    """Mask [n] of the rows of `points` [n, d] that no other row dominates, exactly.
+
+    `maximise` is one flag, or one per objective. Of equal rows only the first stays. `InputError`
+    for NaN or an infinity (an infeasible design is the caller's to drop) and for a wrong shape.
+    O(n log n) for d <= 3 (moocore: Kung, Luccio and Preparata, J. ACM 22(4), 1975).
+    """
+    values = _finite(points)
+    if len(values) == 0:
+        return np.zeros(0, dtype=bool)
+    flags = [bool(f) for f in np.broadcast_to(maximise, values.shape[1])]
+    # keep_weakly=False is the tie rule above: tests compare it with brute force, ties included.
+    return np.asarray(moocore.is_nondominated(values, maximise=flags, keep_weakly=False), bool)
+
+
+def _finite(points: ArrayLike) -> Floats:
+    values = np.asarray(points, dtype=np.float64)
+    if values.size == 0:
+        return values.reshape(0, values.shape[1] if values.ndim == 2 else 0)
+    if values.ndim != 2:
+        raise InputError("points", f"shape {values.shape}", "allowed: [designs, objectives]")
+    if not np.isfinite(values).all():
+        row, axis = np.argwhere(~np.isfinite(values))[0]
+        raise InputError(
+            f"points[{row}, {axis}]", values[row, axis], "allowed: finite numbers (drop the others)"
+        )
+    return values
+
+
+class Survivors(NamedTuple):
+    """What an `Archive` holds, ascending by design index."""
+
+    indices: NDArray[np.int64]  # [m]
+    points: Floats  # [m, d], minimised
+    payload: dict[str, NDArray]  # each [m, ...]
+
+
+class Archive:
+    """The front of a stream of points, all objectives minimised; memory grows with the front only.
+
+    Chunks wait in a buffer that is merged when it outgrows the front (or 4,096 rows), so a point
+    costs O(log n) amortised. The result depends on neither chunking nor order.
+    """
+
+    _BUFFER, _SAMPLE, _CANDIDATES = 4096, 4096, 1024
+
+    def __init__(self, dimensions: int = 3) -> None:
+        empty = np.empty((0, dimensions))
+        self._held = Survivors(np.empty(0, np.int64), empty, {})
+        self._waiting: list[Survivors] = []
+        self._waiting_rows = 0
+        self._sample = empty  # of everything ever added: what a filter should drop
+
+    def add(
+        self, points: ArrayLike, indices: ArrayLike, payload: Mapping[str, ArrayLike] | None = None
+    ) -> None:
+        """Add `points` [n, d] of the designs `indices` [n], copied.
+
+        `payload` arrays [n, ...] travel with their designs; give the same names every time.
+        `InputError` for a wrong shape, NaN or an infinity.
+        """
+        values, labels = _finite(points), np.array(indices, dtype=np.int64).reshape(-1)
+        if len(values) == 0 and len(labels) == 0:
+            return
+        columns = {name: np.array(column) for name, column in (payload or {}).items()}
+        expected = (len(labels), self._held.points.shape[1])
+        if values.shape != expected:
+            raise InputError("points", f"shape {values.shape}", f"allowed: {expected}")
+        for name, column in columns.items():
+            if len(column) != len(labels):
+                raise InputError(f"payload {name}", f"{len(column)} rows", f"{len(labels)} rows")
+        if self._held.payload and self._held.payload.keys() != columns.keys():
+            raise InputError("payload", ", ".join(columns) or "none", "the names given at first")
+        room = min(self._SAMPLE - len(self._sample), len(values))
+        if room > 0:
+            spread = np.linspace(0, len(values) - 1, room).astype(int)
+            self._sample = np.concatenate([self._sample, values[spread]])
+        self._waiting.append(Survivors(labels, values.copy(), columns))
+        self._waiting_rows += len(labels)
+        if self._waiting_rows > max(self._BUFFER, len(self._held.indices)):
+            self._merge()
+
+    def filter_points(self, k: int) -> Floats:
+        """At most `k` points of the archive [<= k, d] that together dominate most of the stream.
+
+        For a sweep to drop points where they are computed. It may drop a point only if a filter
+        point is no worse everywhere *and better somewhere*: an equal point must pass, since its
+        index may be the smaller one. Chosen greedily, each the one that drops most of what is
+        left of a sample of the points added so far; the choice affects speed only, never the front.
+        """
+        if len(self._held.indices) == 0:
+            self._merge()
+        points = self._held.points
+        # Rank by axis is a scale that needs no logarithm, whatever the sign and range of an axis.
+        ranks = np.argsort(np.argsort(points, axis=0, kind="stable"), axis=0, kind="stable")
+        box = np.log1p(len(points) - ranks).sum(axis=1)
+        order = np.argsort(-box, kind="stable")
+        if len(order) > self._CANDIDATES:  # the best boxes, and a spread over all the others
+            half = self._CANDIDATES // 2
+            rest = np.linspace(half, len(order) - 1, half).astype(int)
+            order = np.concatenate([order[:half], order[rest]])
+        points = points[order]
+        drops = np.ones((len(points), len(self._sample)), dtype=bool)
+        for axis in range(points.shape[1]):
+            drops &= points[:, axis, None] <= self._sample[None, :, axis]
+        chosen: list[int] = []
+        while len(chosen) < min(k, len(points)) and drops.any():
+            chosen.append(int(np.argmax(drops.sum(axis=1))))
+            drops = drops[:, ~drops[chosen[-1]]]
+        others = np.setdiff1d(np.arange(len(points)), chosen)
+        return points[np.concatenate([np.array(chosen, int), others])[: max(k, 0)]]
+
+    def finish(self) -> Survivors:
+        """The exact front of everything added so far: (indices, points, payload)."""
+        self._merge()
+        return self._held
+
+    @property
+    def size(self) -> int:
+        """Points held or waiting: an upper bound of the front, without merging."""
+        return len(self._held.indices) + self._waiting_rows
+
+    def __len__(self) -> int:
+        return len(self.finish().indices)
+
+    def _merge(self) -> None:
+        if not self._waiting:
+            return
+        parts = [self._held, *self._waiting] if len(self._held.indices) else self._waiting
+        names = parts[0].payload.keys()
+        if any(part.payload.keys() != names for part in parts):
+            raise InputError("payload", "different names", "the names given at first")
+        indices = np.concatenate([part.indices for part in parts])
+        points = np.concatenate([part.points for part in parts])
+        # Ascending index before the filter: "the first of equal rows" is then the smallest index.
+        order = np.argsort(indices, kind="stable")
+        keep = order[non_dominated(points[order])]
+        payload = {
+            name: np.concatenate([part.payload[name] for part in parts])[keep] for name in names
+        }
+        self._held = Survivors(indices[keep], points[keep], payload)
+        self._waiting, self._waiting_rows = [], 0
+
+
+@dataclass(frozen=True, eq=False)
+class Front:
+    """The non-dominated designs: one row each in `table`, with parameters and metrics as columns.
+
+    Build it with `from_table`, which filters and checks.
+    """
+
+    table: pd.DataFrame
+    objectives: tuple[Objective, ...] = OBJECTIVES
+
+    @classmethod
+    def from_table(
+        cls, table: pd.DataFrame, objectives: tuple[Objective, ...] = OBJECTIVES
+    ) -> Front:
+        """The front of `table` [designs], rows in the same order, numbered from 0.
+
+        `InputError` for a missing objective column, or a value that is not finite and > 0 (fronts
+        are measured and drawn in logarithms).
+        """
+        for objective in objectives:
+            if objective.column not in table:
+                raise InputError("column", objective.column, "missing from the table of designs")
+            values = table[objective.column].to_numpy(np.float64)
+            bad = np.flatnonzero(~(np.isfinite(values) & (values > 0)))
+            if len(bad):
+                field = f"{objective.column}, row {bad[0]}"
+                raise InputError(field, values[bad[0]], "allowed: finite and above 0")
+        points = table[[o.column for o in objectives]].to_numpy(np.float64)
+        keep = non_dominated(points, maximise=[o.maximise for o in objectives])
+        return cls(table[keep].reset_index(drop=True), tuple(objectives))
+
+    def __len__(self) -> int:
+        return len(self.table)
+
+    def hypervolume(
+        self, reference: Mapping[str, float] | None = None, ideal: Mapping[str, float] | None = None
+    ) -> float:
+        """The share, 0 to 1, of the box from `reference` (worst) to `ideal` that is dominated.
+
+        Measured in log10 of each objective. Both corners are column -> value in the table's units;
+        by default they are this front's own nadir and ideal, its worst and best value by axis.
+        Only values with the same two corners given can be compared between fronts. Points outside
+        the box count up to its walls. An axis on which the box has no extent is left out; a front
+        that is one point is its own ideal and has 1.0, an empty one 0.0.
+        """
+        if len(self) == 0:
+            return 0.0
+        logs = self._minimised_logs()
+        best = logs.min(axis=0) if ideal is None else self._corner(ideal)
+        worst = logs.max(axis=0) if reference is None else self._corner(reference)
+        logs = np.maximum(logs[(logs <= worst).all(axis=1)], best)
+        if len(logs) == 0 or (worst < best).any():
+            return 0.0
+        wide = worst > best
+        if not wide.any():
+            return 1.0
+        scaled = (logs[:, wide] - best[wide]) / (worst - best)[wide]
+        return float(moocore.hypervolume(scaled, ref=np.ones(wide.sum())))
+
+    def knee(self, mask: ArrayLike | None = None) -> pd.Series:
+        """The row nearest to the ideal: the best compromise, by a stated rule.
+
+        Log10 of each objective is scaled to 0 (best) .. 1 (worst) over the rows of `mask` [n]
+        (default: all), and the smallest Euclidean distance to 0 wins; ties to the first row.
+        """
+        rows = np.arange(len(self)) if mask is None else np.flatnonzero(np.asarray(mask, bool))
+        if len(rows) == 0:
+            raise InputError("front", "0 designs", "a knee needs at least one")
+        logs = self._minimised_logs()[rows]
+        extent = np.ptp(logs, axis=0)
+        scaled = (logs - logs.min(axis=0)) / np.where(extent > 0, extent, 1.0)
+        return self.table.iloc[int(rows[np.argmin((scaled**2).sum(axis=1))])]
+
+    def best(self, objective: Objective | str) -> pd.Series:
+        """The row with the best value of an objective (or its column); ties to the first row."""
+        column = objective if isinstance(objective, str) else objective.column
+        check_choice("objective", column, [o.column for o in self.objectives])
+        if len(self) == 0:
+            raise InputError("front", "0 designs", f"the best {column} needs at least one")
+        axis = [o.column for o in self.objectives].index(column)
+        return self.table.iloc[int(np.argmin(self._minimised_logs()[:, axis]))]
+
+    @property
+    def variants(self) -> tuple[str, ...]:
+        """Names of the variants that have designs on the front, in order of appearance."""
+        if "variant" not in self.table:
+            raise InputError("column", "variant", "missing from the table of designs")
+        return tuple(dict.fromkeys(self.table["variant"]))
+
+    def by_variant(self) -> dict[str, Front]:
+        """Each variant's share of this front."""
+        rows = {name: self.table["variant"] == name for name in self.variants}
+        return {
+            name: Front(self.table[mask].reset_index(drop=True), self.objectives)
+            for name, mask in rows.items()
+        }
+
+    def plot(
+        self, path: str | Path, *, title: str = "Pareto front", budgets: str = ""
+    ) -> list[Path]:
+        """Draw the front; returns the files written (`dse.plots.fronts.draw`).
+
+        `path` is a folder, for both figures in every format, or a file ending in .png, .svg or
+        .pdf, for the pairwise panels alone. Only designs on this front are drawn.
+        """
+        from dse.plots import fronts  # drawing is slow to import and rarely needed
+
+        tables = {name: share.table for name, share in self.by_variant().items()}
+        return fronts.draw(tables, self.table, path, title=title, budgets=budgets)
+
+    def _minimised_logs(self) -> Floats:
+        return self._corner({o.column: self.table[o.column].to_numpy() for o in self.objectives}).T
+
+    def _corner(self, values: Mapping[str, ArrayLike]) -> Floats:
+        logs = []
+        for objective in self.objectives:
+            value = np.asarray(values.get(objective.column, np.nan), dtype=np.float64)
+            if not (np.isfinite(value) & (value > 0)).all():
+                raise InputError(objective.column, value, "allowed: finite and above 0")
+            logs.append(np.log10(value) * (-1.0 if objective.maximise else 1.0))
+        return np.array(logs)

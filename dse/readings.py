@@ -1,0 +1,65 @@
+"""Metrics as a person reads them: named with their units; and budgets on them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from hwmodels import InputError, Metrics
+from hwmodels.errors import check_choice
+
+_READINGS: dict[str, Callable[[Metrics], Any]] = {
+    "throughput_per_s": lambda m: m.throughput,
+    "power_W": lambda m: m.power,
+    "scalability_per_s": lambda m: m.scalability,
+    "area_mm2": lambda m: m.area * 1e6,
+    "peak_power_W": lambda m: m.peak_power,
+    "cost_USD": lambda m: m.cost,
+    "time_us": lambda m: m.time * 1e6,
+    "energy_mJ": lambda m: m.energy * 1e3,
+    "utilization": lambda m: m.utilization,
+    "chips_80": lambda m: m.chips_80,
+    "actual_clock_GHz": lambda m: m.clock * 1e-9,
+}
+NAMES = tuple(_READINGS)
+
+
+def read(metrics: Metrics) -> dict[str, Any]:
+    """The metrics of one design (or a batch) by name, in the unit of the name."""
+    return {name: get(metrics) for name, get in _READINGS.items()}
+
+
+@dataclass(frozen=True)
+class Constraint:
+    """A budget: `metric` at most, or at least, `limit` (in the unit of the metric's name)."""
+
+    metric: str
+    limit: float
+    at_most: bool = True
+
+    def __post_init__(self) -> None:
+        check_choice("constraint", self.metric, NAMES)
+        bad = isinstance(self.limit, bool) or not isinstance(self.limit, (int, float))
+        if bad or not math.isfinite(self.limit) or self.limit <= 0:
+            raise InputError(self.metric, self.limit, "a budget is a finite number > 0")
+
+    @classmethod
+    def parse(cls, metric: str, bound: str, limit: object) -> Constraint:
+        """From a file or command line: `bound` is "at_most" or "at_least"."""
+        check_choice("constraint", metric, NAMES)
+        check_choice(f"{metric} bound", bound, ("at_most", "at_least"))
+        try:
+            number = limit if isinstance(limit, (int, float)) else float(str(limit))
+        except ValueError:
+            raise InputError(metric, limit, "a budget is a finite number > 0") from None
+        return cls(metric, number, bound == "at_most")
+
+    def margin(self, readings: dict[str, Any]) -> Any:
+        """Relative room: >= 0 where met."""
+        ratio = readings[self.metric] / self.limit
+        return 1.0 - ratio if self.at_most else ratio - 1.0
+
+    def __str__(self) -> str:
+        return f"{self.metric} {'<=' if self.at_most else '>='} {self.limit:g}"

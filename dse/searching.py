@@ -1,0 +1,227 @@
+"""Gradient search: many starts descend a scalarised objective together, then become buildable.
+
+From designs on a sweep's front, each start with a preference of its own (weights on the three
+log-objectives), optax descends
+
+    sum_i w_i log f_i + PENALTY sum_j max(0, SLACK - margin_j)^2
+
+in coordinates that a sigmoid keeps within bounds, on the smooth model whose sharpness rises as it
+goes; discrete numbers are continuous meanwhile, DRAM kinds and structures stay those of the
+start. Every `KEEP_EVERY`-th iterate is rounded to a buildable design and evaluated exactly; what
+is feasible and not dominated joins the front.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pandas as pd
+
+from dse.evaluating import CHUNK, Evaluator, Options, evaluator, no_archive, objectives
+from dse.front import Archive, Front
+from dse.space import Space
+from dse.sweeping import WORKERS, Sweep, joint_front, survivors_table
+from hwmodels import InputError, Relax
+from hwmodels.workloads.workload import Workload
+
+PENALTY, SLACK = 30.0, 0.005
+SHARPNESS = (6.0, 60.0)  # of the smooth model, first and last step; geometric in between
+KEEP_EVERY = 8
+EDGE = 0.01  # starts on a bound move this far inside, where the sigmoid has a slope
+
+
+@dataclass(frozen=True)
+class Refinement:
+    """The result of `refine`: the joint front, each variant's own, and what it took.
+
+    `gradients`: gradient evaluations; `candidates`: buildable designs evaluated exactly.
+    """
+
+    front: Front
+    variant_fronts: dict[str, Front]
+    gradients: int
+    candidates: int
+    wall_s: float
+
+
+def refine(
+    space: Space | Sequence[Space],
+    workload: Workload,
+    sweep: Sweep,
+    *,
+    starts: int = 64,
+    steps: int = 80,
+    learning_rate: float = 0.1,
+    seed: int = 0,
+    options: Options | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> Refinement:
+    """Improve a sweep's fronts by gradient, `starts` per structure, `steps` each.
+
+    `progress(done, total)` counts structures.
+
+    Raises:
+      InputError: `starts` or `steps` below 1, a learning rate that is not positive.
+    """
+    spaces = [space] if isinstance(space, Space) else list(space)
+    for name, value in (("starts", starts), ("steps", steps)):
+        if value < 1:
+            raise InputError(name, value, "allowed: >= 1")
+    if not learning_rate > 0:
+        raise InputError("learning_rate", learning_rate, "allowed: > 0")
+    begin = time.perf_counter()
+    cases = [
+        (s, static, rows)
+        for s in spaces
+        for static in s.structures()
+        if len(rows := _starting_rows(sweep.variant_fronts.get(s.variant), static, starts))
+    ]
+    first = sweep.designs
+    offsets = first + np.arange(len(cases)) * starts * (steps // KEEP_EVERY + 1)
+    done: list[int] = []
+
+    def run(i: int) -> pd.DataFrame:
+        s, static, rows = cases[i]
+        engine = evaluator(s, static, workload.training, options or Options())
+        table = _descend(
+            engine, workload, rows, starts, steps, learning_rate, seed, int(offsets[i])
+        )
+        done.append(i)
+        if progress is not None:
+            progress(len(done), len(cases))
+        return table
+
+    with ThreadPoolExecutor(WORKERS) as pool:
+        tables = list(pool.map(run, range(len(cases))))
+
+    own = {variant: front.table for variant, front in sweep.variant_fronts.items()}
+    for (s, _, _), table in zip(cases, tables, strict=True):
+        if len(table):
+            own[s.variant] = pd.concat([own[s.variant], table], ignore_index=True)
+    fronts = {variant: Front.from_table(table) for variant, table in own.items()}
+    return Refinement(
+        front=joint_front({variant: front.table for variant, front in fronts.items()}),
+        variant_fronts=fronts,
+        gradients=len(cases) * starts * steps,
+        candidates=len(cases) * starts * (steps // KEEP_EVERY + 1),
+        wall_s=time.perf_counter() - begin,
+    )
+
+
+def descent(engine: Evaluator, steps: int, learning_rate: float) -> Callable[..., Any]:
+    """The compiled search: (coordinates (s, P), held values, weights (s, 3), operations) -> path.
+
+    Returns coordinates of shape (steps // KEEP_EVERY + 1, s, P), the last iterate included.
+    """
+    parameters = engine.space.numeric
+    free = [i for i, p in enumerate(parameters) if p.kind != "choice"]
+    optimizer = optax.adam(learning_rate)
+    ratio = SHARPNESS[1] / SHARPNESS[0]
+
+    def loss(z: Any, held: Any, weights: Any, operations: Any, sharpness: Any) -> Any:
+        u = jax.nn.sigmoid(z)
+        values = {p.name: held[i] for i, p in enumerate(parameters)}
+        values |= {parameters[i].name: parameters[i].relaxed(u[i]) for i in free}
+        readings, margins = engine.one(values, operations, Relax("smooth", sharpness), stacked=True)
+        logs = jnp.log(jnp.abs(objectives(readings))) * jnp.sign(objectives(readings))
+        misses = sum(jnp.maximum(SLACK - margin, 0.0) ** 2 for margin in margins.values())
+        return jnp.dot(weights, logs) + PENALTY * misses
+
+    slope = jax.vmap(jax.grad(loss), in_axes=(0, 0, 0, None, None))
+
+    def path(u: Any, held: Any, weights: Any, operations: Any) -> Any:
+        z = jnp.log(u) - jnp.log1p(-u)
+
+        def block(carry: Any, number: Any) -> Any:
+            def step(i: Any, carry: Any) -> Any:
+                z, state = carry
+                done = (number * KEEP_EVERY + i) / steps
+                gradient = slope(z, held, weights, operations, SHARPNESS[0] * ratio**done)
+                updates, state = optimizer.update(gradient, state)
+                return optax.apply_updates(z, updates), state
+
+            carry = jax.lax.fori_loop(0, KEEP_EVERY, step, carry)
+            return carry, jax.nn.sigmoid(carry[0])
+
+        blocks = jnp.arange(max(steps // KEEP_EVERY, 1))
+        _, kept = jax.lax.scan(block, (z, optimizer.init(z)), blocks)
+        return kept
+
+    return jax.jit(path)
+
+
+def _descend(
+    engine: Evaluator,
+    workload: Workload,
+    rows: pd.DataFrame,
+    starts: int,
+    steps: int,
+    learning_rate: float,
+    seed: int,
+    first: int,
+) -> pd.DataFrame:
+    parameters = engine.space.numeric
+    held = np.stack([_positions(p, rows[p.name]) for p in parameters], axis=1)
+    held = held[np.arange(starts) % len(rows)].astype(np.float32)
+    u = np.stack([p.coordinate(held[:, i]) for i, p in enumerate(parameters)], axis=1)
+    weights = np.random.default_rng(seed).dirichlet(np.ones(3), starts).astype(np.float32)
+    operations = engine.operations(workload)
+    search = engine.programs.setdefault(
+        (steps, learning_rate), descent(engine, steps, learning_rate)
+    )
+    path = np.asarray(search(np.clip(u, EDGE, 1 - EDGE), held, weights, operations))
+
+    columns: dict[str, np.ndarray] = {}
+    for i, p in enumerate(parameters):
+        relaxed = np.asarray(p.relaxed(path[..., i]))
+        values = held[None, :, i] + 0 * relaxed if p.kind == "choice" else p.buildable(relaxed)
+        columns[p.name] = values.reshape(-1).astype(np.float32)
+    return exact_front(engine, workload, columns, first)
+
+
+def exact_front(
+    engine: Evaluator, workload: Workload, columns: dict[str, np.ndarray], first: int
+) -> pd.DataFrame:
+    """The front of the given designs, evaluated exactly; numbered from `first`."""
+    archive = Archive()
+    operations = engine.operations(workload)
+    count = len(next(iter(columns.values())))
+    for offset in range(0, count, CHUNK):
+        size = min(CHUNK, count - offset)
+        padded = {
+            name: np.resize(column[offset : offset + size], CHUNK)
+            for name, column in columns.items()
+        }
+        result = engine.table(padded, np.arange(CHUNK) < size, operations, no_archive())
+        rows = np.flatnonzero(np.asarray(result["keep"]))
+        payload = {f"value {k}": v[rows] for k, v in padded.items()}
+        payload |= {f"metric {k}": np.asarray(v)[rows] for k, v in result["readings"].items()}
+        archive.add(np.asarray(result["points"])[rows], rows + first + offset, payload)
+    table = survivors_table(engine, archive)
+    return table.assign(source="gradient") if len(table) else table
+
+
+def _starting_rows(front: Front | None, static: dict[str, str], starts: int) -> pd.DataFrame:
+    """Up to `starts` rows of this structure, spread evenly over the front by power."""
+    if front is None:
+        return pd.DataFrame()
+    table = front.table
+    for name, value in static.items():
+        table = table[table[name] == value]
+    table = table.sort_values("power_W", kind="stable", ignore_index=True)
+    spread = np.unique(np.linspace(0, len(table) - 1, min(starts, len(table))).round().astype(int))
+    return table.iloc[spread] if len(table) else table
+
+
+def _positions(parameter: Any, column: pd.Series) -> np.ndarray:
+    if parameter.kind != "choice":
+        return column.to_numpy(float)
+    return np.asarray([parameter.choices.index(name) for name in column], float)

@@ -1,0 +1,322 @@
+"""Design spaces: which numbers of a variant may vary, how, and under which budgets.
+
+A point of a space is a vector u in [0, 1)^P, one coordinate a numeric parameter; `values` turns
+it into numbers in the units of their names and `build` into an accelerator and a fleet. Choices
+that are structure (dataflow, topology, number format) are enumerated as `structures`, one
+compilation each; the DRAM kind is a choice among tables of numbers, so it needs none.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+import tomllib
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from dse.readings import Constraint
+from hwmodels import VARIANTS, Accelerator, Fleet, InputError
+from hwmodels.errors import check_choice
+from hwmodels.parts.dram import DRAM_KINDS
+from hwmodels.quantity import quantities, replace_quantities, structure
+
+KINDS = ("linear", "log", "integer", "power2", "choice")
+DRAM_KIND = "dram_kind"
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One axis of a space: `low` to `high` in the unit of its name, or `choices`.
+
+    "linear" and "log" are continuous, "integer" takes every whole number, "power2" every power of
+    two, "choice" one of the names in `choices` (a static field, or `dram_kind`).
+    """
+
+    name: str
+    kind: str
+    low: float = 0.0
+    high: float = 0.0
+    choices: tuple[str, ...] = ()
+
+    @property
+    def steps(self) -> int | None:
+        """How many values the parameter has; None if continuous."""
+        if self.kind == "integer":
+            return int(self.high - self.low) + 1
+        if self.kind == "power2":
+            return round(math.log2(self.high / self.low)) + 1
+        return len(self.choices) if self.kind == "choice" else None
+
+    def value(self, u: Any) -> Any:
+        """The value at coordinate `u` in [0, 1): buildable; for a choice, its position."""
+        if self.steps is not None:
+            position = jnp.clip(jnp.floor(u * self.steps), 0, self.steps - 1)
+            if self.kind == "power2":
+                return self.low * jnp.round(jnp.exp2(position))
+            return self.low + position
+        return self.relaxed(u)
+
+    def relaxed(self, u: Any) -> Any:
+        """The value at `u` in [0, 1] with discrete parameters made continuous."""
+        if self.kind in ("log", "power2"):
+            return self.low * jnp.exp(u * math.log(self.high / self.low))
+        if self.kind == "choice":
+            return u * (len(self.choices) - 1)
+        return self.low + u * (self.high - self.low)
+
+    def coordinate(self, value: Any) -> Any:
+        """The `u` whose relaxed value is `value`."""
+        if self.low == self.high:
+            return np.zeros_like(value)
+        if self.kind in ("log", "power2"):
+            return np.log(value / self.low) / math.log(self.high / self.low)
+        if self.kind == "choice":
+            return value / max(len(self.choices) - 1, 1)
+        return (value - self.low) / (self.high - self.low)
+
+    def buildable(self, value: Any) -> Any:
+        """The nearest value that can be built, within the bounds."""
+        if self.kind == "power2":
+            value = self.low * np.exp2(np.round(np.log2(value / self.low)))
+        elif self.steps is not None:
+            value = np.round(value)
+        top = len(self.choices) - 1 if self.kind == "choice" else self.high
+        return np.clip(value, self.low, top)
+
+    def spread(self, points: int) -> np.ndarray:
+        """At most `points` values for a grid, ends included, evenly spaced on the axis."""
+        if self.steps is not None and self.steps <= points:
+            return np.asarray(self.value(jnp.arange(self.steps) / self.steps + 0.5 / self.steps))
+        values = self.relaxed(jnp.linspace(0.0, 1.0, points))
+        return np.unique(self.buildable(np.asarray(values)))
+
+
+@dataclass(frozen=True)
+class Space:
+    """A variant, its varying parameters, fixed numbers and constraints.
+
+    Raises:
+      InputError: unknown variant, parameter or choice, a bound outside the physical range, an
+        empty range.
+    """
+
+    variant: str
+    parameters: tuple[Parameter, ...]
+    fixed: tuple[tuple[str, float | str], ...] = ()
+    constraints: tuple[Constraint, ...] = ()
+    _static: frozenset[str] = field(init=False, repr=False, default=frozenset())
+
+    def __post_init__(self) -> None:
+        check_choice("variant", self.variant, VARIANTS)
+        if not self.parameters:
+            raise InputError("space.parameters", "none", "a space varies at least one parameter")
+        cls = VARIANTS[self.variant]
+        static = {**structure(cls), "topology": structure(Fleet)["topology"]}
+        object.__setattr__(self, "_static", frozenset(static))
+        numbers = quantities(cls)
+        names = [p.name for p in self.parameters]
+        for name in names:
+            check_choice("parameter", name, [*numbers, *static, DRAM_KIND])
+            if names.count(name) > 1:
+                raise InputError("parameter", name, "each parameter is named once")
+        for p in self.parameters:
+            check_choice(f"{p.name}.kind", p.kind, KINDS)
+            if p.kind == "choice":
+                allowed = static.get(p.name, tuple(DRAM_KINDS) if p.name == DRAM_KIND else ())
+                if not p.choices:
+                    raise InputError(f"{p.name}.choices", "empty", "at least one choice")
+                for choice in p.choices:
+                    check_choice(f"{p.name}.choices", choice, allowed)
+                continue
+            check_choice("numeric parameter", p.name, numbers)
+            numbers[p.name].check(p.low, f"{p.name}.low")
+            numbers[p.name].check(p.high, f"{p.name}.high")
+            if p.low > p.high:
+                raise InputError(p.name, f"low {p.low:g} > high {p.high:g}", "low <= high")
+            if p.kind in ("log", "power2") and p.low <= 0:
+                raise InputError(f"{p.name}.low", p.low, f"> 0 for kind {p.kind}")
+            whole = p.kind == "integer" and (p.low % 1 or p.high % 1)
+            if whole or (p.kind == "power2" and math.log2(p.high / p.low) % 1):
+                rule = "whole bounds" if whole else "high / low a power of two"
+                raise InputError(p.name, f"{p.low:g} to {p.high:g}", f"{p.kind} needs {rule}")
+        for name, value in self.fixed:
+            if name in static:
+                check_choice(name, value, static[name])
+            elif name == DRAM_KIND:
+                check_choice(name, value, DRAM_KINDS)
+            else:
+                check_choice("parameter", name, [*numbers, *static, DRAM_KIND])
+                numbers[name].check(value)
+            if name in names:
+                raise InputError("fixed", name, "it is also a varying parameter")
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of all varying parameters, choices included."""
+        return tuple(p.name for p in self.parameters)
+
+    @property
+    def numeric(self) -> tuple[Parameter, ...]:
+        """The parameters that are coordinates of u (all but structural choices)."""
+        return tuple(p for p in self.parameters if p.name not in self._static)
+
+    def structures(self) -> list[dict[str, str]]:
+        """Every combination of the structural choices."""
+        axes = [p for p in self.parameters if p.name in self._static]
+        return [
+            dict(zip([p.name for p in axes], combination, strict=True))
+            for combination in itertools.product(*[p.choices for p in axes])
+        ]
+
+    def build(self, values: dict[str, Any], static: dict[str, str]) -> tuple[Accelerator, Fleet]:
+        """One design: `values` of the numeric parameters, `static` one of `structures()`."""
+        settings: dict[str, Any] = {**dict(self.fixed), **values, **static}
+        kind = settings.pop(DRAM_KIND, None)
+        if kind is not None:
+            settings |= {f"dram_{name}": v for name, v in self._dram(kind).items()}
+        topology = settings.pop("topology", None)
+        chip = replace_quantities(VARIANTS[self.variant](), settings)
+        return chip, Fleet(topology=topology) if topology else Fleet()
+
+    def _dram(self, kind: Any) -> dict[str, Any]:
+        if isinstance(kind, str):
+            return DRAM_KINDS[kind]
+        (choices,) = [p.choices for p in self.parameters if p.name == DRAM_KIND]
+        tables = [DRAM_KINDS[choice] for choice in choices]
+        # A sum of masked constants, not a gather: it vectorises over designs.
+        return {
+            name: sum(
+                jnp.where(jnp.round(kind) == i, 1.0, 0.0) * table[name]
+                for i, table in enumerate(tables)
+            )
+            for name in tables[0]
+        }
+
+    def values(self, u: Any) -> dict[str, Any]:
+        """Buildable values at `u`, shape (..., P), in the order of `numeric`."""
+        return {p.name: p.value(u[..., i]) for i, p in enumerate(self.numeric)}
+
+    def readable(self, values: dict[str, Any], static: dict[str, str]) -> dict[str, Any]:
+        """Columns for a table: choices by name, fixed numbers left out."""
+        columns: dict[str, Any] = dict(static)
+        for p in self.numeric:
+            column = np.asarray(values[p.name])
+            if p.kind == "choice":
+                columns[p.name] = np.asarray(p.choices)[np.round(column).astype(int)]
+            else:
+                columns[p.name] = column
+        return columns
+
+    def sample(self, key: Any, n: int, static: dict[str, str] | None = None) -> Accelerator:
+        """`n` uniform random designs as one accelerator whose leaves have shape (n,).
+
+        A batch has one structure: `static`, by default the first of `structures()`.
+        """
+        if n < 1:
+            raise InputError("n", n, "allowed: >= 1")
+        u = jax.random.uniform(key, (n, len(self.numeric)))
+        chosen = self.structures()[0] if static is None else static
+        return jax.vmap(lambda row: _floats(self.build(self.values(row), chosen)[0]))(u)
+
+    def with_constraints(self, constraints: tuple[Constraint, ...]) -> Space:
+        """A copy with other constraints."""
+        return Space(self.variant, self.parameters, self.fixed, constraints)
+
+    @classmethod
+    def load(cls, path: str | Path) -> Space:
+        """Read a space from TOML: `variant`, `[parameters]`, `[fixed]`, `[constraints]`."""
+        try:
+            data = tomllib.loads(Path(path).read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            raise InputError("space file", path, "no such file") from None
+        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+            raise InputError("space file", path, f"not readable TOML: {error}") from None
+        for key in data:
+            check_choice("space file", key, ("variant", "parameters", "fixed", "constraints"))
+        parameters = []
+        for name, entry in _table(data, "parameters").items():
+            if not isinstance(entry, dict):
+                raise InputError(name, entry, "a table such as { kind = 'log', low = 1, high = 8 }")
+            for key in entry:
+                check_choice(f"{name} entry", key, ("kind", "low", "high", "choices"))
+            choices = entry.get("choices", ())
+            if not isinstance(choices, (list, tuple)):
+                raise InputError(f"{name}.choices", choices, "a list of names")
+            bounds = [entry.get(bound, 0.0) for bound in ("low", "high")]
+            if any(isinstance(b, bool) or not isinstance(b, (int, float)) for b in bounds):
+                raise InputError(name, bounds, "low and high are numbers")
+            kind = entry.get("kind", "choice" if choices else "linear")
+            parameters.append(Parameter(name, kind, bounds[0], bounds[1], tuple(map(str, choices))))
+        constraints = tuple(
+            Constraint.parse(name, bound, limit)
+            for name, bounds in _table(data, "constraints").items()
+            for bound, limit in (bounds.items() if isinstance(bounds, dict) else [("", bounds)])
+        )
+        fixed = tuple(_table(data, "fixed").items())
+        return cls(str(data.get("variant")), tuple(parameters), fixed, constraints)
+
+
+def _table(data: dict[str, Any], key: str) -> dict[str, Any]:
+    table = data.get(key, {})
+    if not isinstance(table, dict):
+        raise InputError(key, table, "a TOML table")
+    return table
+
+
+def _floats(tree: Any) -> Any:
+    return jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.result_type(float)), tree)
+
+
+_SHARED = (
+    Parameter("voltage_V", "linear", 0.5, 1.0),
+    Parameter("clock_GHz", "log", 0.2, 2.5),
+    Parameter("sram_capacity_MiB", "log", 1, 256),
+    Parameter("sram_bandwidth_B_per_cycle", "power2", 256, 32768),
+    Parameter(DRAM_KIND, "choice", choices=("hbm2e", "hbm3", "gddr6", "lpddr5")),
+    Parameter("dram_stacks", "integer", 1, 8),
+    Parameter("link_count", "integer", 1, 18),
+)
+_LANES = Parameter("vector_lanes", "power2", 64, 16384)
+_OWN: dict[str, tuple[Parameter, ...]] = {
+    "systolic": (
+        Parameter("rows", "power2", 16, 512),
+        Parameter("columns", "power2", 16, 512),
+        Parameter("arrays", "power2", 1, 64),
+        _LANES,
+        Parameter(
+            "dataflow", "choice",
+            choices=("weight_stationary", "output_stationary", "input_stationary"),
+        ),
+    ),
+    "simt": (
+        Parameter("sms", "integer", 4, 160),
+        Parameter("macs_per_sm", "power2", 64, 4096),
+        Parameter("lanes_per_sm", "power2", 16, 256),
+        Parameter("register_file_KiB", "power2", 64, 512),
+        Parameter("shared_memory_KiB", "power2", 32, 256),
+    ),
+    "spatial": (
+        Parameter("pe_rows", "power2", 8, 256),
+        Parameter("pe_columns", "power2", 8, 256),
+        Parameter("macs_per_pe", "power2", 1, 64),
+        Parameter("scratchpad_B", "power2", 128, 8192),
+        _LANES,
+    ),
+    "vector": (
+        Parameter("cores", "integer", 2, 192),
+        Parameter("lanes", "power2", 16, 512),
+        Parameter("private_cache_KiB", "power2", 64, 4096),
+    ),
+}  # fmt: skip
+
+
+def default_space(variant: str) -> Space:
+    """The space that `dse pareto` sweeps: node (7 nm), format (bf16), DRAM kinds, links and the
+    clock law are the same for every variant; only named structure differs."""
+    check_choice("variant", variant, VARIANTS)
+    return Space(variant, (*_SHARED, *_OWN[variant]))

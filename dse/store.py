@@ -1,0 +1,236 @@
+"""Run folders: the tables, manifest and figures of one run, written whole or not at all.
+
+    with RunFolder.create(path) as run:
+        run.write_table("front", front.table)
+        run.write_manifest({"seed": 0, **provenance()})
+        run.commit()
+
+Content goes into a hidden temporary folder beside `path`, which `commit` renames into place: a
+reader sees a complete run or none. On an exception, Ctrl-C included, the temporary folder goes.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import math
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from types import TracebackType
+
+import numpy as np
+import pandas as pd
+
+from dse.front import Front
+from hwmodels.errors import InputError
+
+MANIFEST = "manifest.json"
+
+
+class RunFolder:
+    """One run's folder. `path` is where it is, or will be; `folder` is where to write now."""
+
+    def __init__(self, path: Path, folder: Path) -> None:
+        self.path, self.folder = path, folder
+        self._made_parents: list[Path] = []
+        self._overwrite = False
+
+    @classmethod
+    def create(cls, path: str | Path, overwrite: bool = False) -> RunFolder:
+        """A folder to be filled and committed; missing parents are made.
+
+        `InputError` if `path` exists, which is then left untouched. With `overwrite` an earlier
+        run (a folder with a manifest, nothing else) is replaced, and only when `commit` is called.
+        """
+        path = Path(path).absolute()
+        if os.path.lexists(path):
+            if not overwrite:
+                raise InputError("--out", path, "exists already; choose a new folder")
+            if path.is_symlink() or not (path / MANIFEST).is_file():
+                raise InputError("--out", path, f"not a run folder (no {MANIFEST}): not replaced")
+        made = [p for p in path.parents if not p.exists()]
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            temporary = tempfile.mkdtemp(
+                prefix=f".{path.name}.", suffix=".partial", dir=path.parent
+            )
+        except OSError as error:
+            _remove_empty(made)
+            raise InputError("--out", path, f"cannot be written: {error.strerror}") from error
+        run = cls(path, Path(temporary))
+        run._made_parents, run._overwrite = made, overwrite
+        return run
+
+    @classmethod
+    def open(cls, path: str | Path) -> RunFolder:
+        """An existing run, to read. `InputError` if it is not a folder with a manifest."""
+        path = Path(path)
+        if not path.is_dir():
+            raise InputError("run folder", path, "no such folder")
+        if not (path / MANIFEST).is_file():
+            raise InputError("run folder", path, f"it holds no {MANIFEST}")
+        return cls(path, path)
+
+    def __enter__(self) -> RunFolder:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.discard()
+
+    def commit(self) -> Path:
+        """Rename the content into place, atomically; returns the final path."""
+        umask = os.umask(0)
+        os.umask(umask)
+        self.folder.chmod(0o777 & ~umask)  # mkdtemp made it private
+        retired = self.folder.with_suffix(".replaced")
+        if os.path.lexists(self.path):
+            if not (self._overwrite and (self.path / MANIFEST).is_file()):
+                raise InputError("--out", self.path, "appeared meanwhile; choose a new folder")
+            self.path.rename(retired)
+        try:
+            self.folder.rename(self.path)
+        except BaseException:
+            if retired.exists():
+                retired.rename(self.path)
+            raise
+        self.folder = self.path
+        shutil.rmtree(retired, ignore_errors=True)
+        return self.path
+
+    def discard(self) -> None:
+        """Remove what was not committed; does nothing after `commit`, or to an opened run."""
+        if self.folder != self.path:
+            shutil.rmtree(self.folder, ignore_errors=True)
+            _remove_empty(self._made_parents)
+
+    def write_table(self, name: str, table: pd.DataFrame) -> None:
+        """Write `name`.parquet and `name`.csv (full precision), without the row index."""
+        table.to_parquet(self.folder / f"{name}.parquet", index=False)
+        table.to_csv(self.folder / f"{name}.csv", index=False)
+
+    def write_manifest(self, content: Mapping[str, object]) -> None:
+        """Write manifest.json, keys sorted. `InputError` names the key of a NaN or an infinity."""
+        text = json.dumps(_plain(content, "manifest"), sort_keys=True, indent=2, allow_nan=False)
+        (self.folder / MANIFEST).write_text(text + "\n", encoding="utf-8")
+
+    def table(self, name: str) -> pd.DataFrame:
+        """Read a table back. `InputError` if it is missing or not readable as parquet."""
+        return _read_parquet(self.folder / f"{name}.parquet")
+
+    def manifest(self) -> dict:
+        """Read the manifest back. `InputError` if it is not a JSON object."""
+        path = self.folder / MANIFEST
+        try:
+            content = json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise InputError("manifest", path, f"cannot be read: {error}") from error
+        if not isinstance(content, dict):
+            raise InputError("manifest", path, "it must be a JSON object")
+        return content
+
+
+def read_front(path: str | Path) -> Front:
+    """The front of a run folder, or of one parquet file with its columns; `InputError` if bad."""
+    path = Path(path)
+    return Front.from_table(_read_parquet(path / "front.parquet" if path.is_dir() else path))
+
+
+def default_folder(command: str, root: str | Path = "runs", now: datetime | None = None) -> Path:
+    """`runs/<command>-<YYYYmmdd-HHMMSS>` in local time, numbered on if that exists."""
+    name = f"{command}-{now or datetime.now():%Y%m%d-%H%M%S}"
+    path, count = Path(root) / name, 2
+    while path.exists():
+        path, count = Path(root) / f"{name}-{count}", count + 1
+    return path
+
+
+def provenance() -> dict[str, object]:
+    """What is needed to repeat a run: versions, commit, machine, time. Never fails.
+
+    `git_commit` and `git_modified` are None unless this file is tracked by a git checkout.
+    """
+    commit = modified = None
+    # Tracked, not merely inside: a virtual environment often lies in someone else's repository.
+    if _git("ls-files", "--error-unmatch", Path(__file__).name) is not None:
+        commit = _git("rev-parse", "HEAD")
+        changes = _git("status", "--porcelain", "--untracked-files=no")
+        modified = None if changes is None else bool(changes)
+    affinity = getattr(os, "sched_getaffinity", None)
+    return {
+        **{name: _version(name) for name in ("chipgrad", "jax", "numpy")},
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "cpu_count": len(affinity(0)) if affinity else os.cpu_count(),
+        "git_commit": commit,
+        "git_modified": modified,
+        "time_utc": datetime.now(UTC).isoformat(timespec="seconds"),
+        "command": [Path(sys.argv[0]).name, *sys.argv[1:]],
+    }
+
+
+def _version(distribution: str) -> str | None:
+    try:
+        return importlib.metadata.version(distribution)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def _git(*arguments: str) -> str | None:
+    try:
+        done = subprocess.run(
+            ["git", *arguments],
+            cwd=Path(__file__).parent,
+            capture_output=True,
+            text=True,
+            timeout=10,
+            check=True,
+        )
+    except (OSError, ValueError, subprocess.SubprocessError):
+        return None
+    return done.stdout.strip()
+
+
+def _read_parquet(path: Path) -> pd.DataFrame:
+    if not path.is_file():
+        raise InputError("table", path, "no such file")
+    try:
+        return pd.read_parquet(path)
+    except (OSError, ValueError) as error:  # pyarrow's ArrowInvalid is a ValueError
+        raise InputError("table", path, "not a readable parquet file") from error
+
+
+def _remove_empty(folders: list[Path]) -> None:
+    for folder in folders:  # innermost first; one that someone else now uses stays
+        try:
+            folder.rmdir()
+        except OSError:
+            return
+
+
+def _plain(value: object, where: str) -> object:
+    """`value` as JSON types; `where` is the path to it, for the error."""
+    if isinstance(value, np.ndarray | np.generic):
+        value = value.tolist()
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item, f"{where}.{key}") for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item, f"{where}[{i}]") for i, item in enumerate(value)]
+    if isinstance(value, float) and not math.isfinite(value):
+        raise InputError(where, value, "allowed: finite numbers")
+    if value is None or isinstance(value, str | int | float):
+        return value
+    if isinstance(value, Path):
+        return str(value)
+    raise InputError(where, type(value).__name__, "allowed: numbers, text, lists, tables of them")

@@ -1,0 +1,233 @@
+"""Random sweeps: millions of designs to an exact front, in chunks, on every structure of a space."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any
+
+import jax
+import numpy as np
+import pandas as pd
+
+from dse.evaluating import CHUNK, FILTER_POINTS, Evaluator, Options, evaluator, no_archive
+from dse.front import Archive, Front
+from dse.space import Space
+from hwmodels import InputError
+from hwmodels.workloads.workload import Workload
+
+Progress = Callable[[int, int], None]  # designs done, survivors held
+REFRESH = 8  # chunks between updates of the archive subset that filters on the device
+WORKERS = 2  # structures in flight: one compiles or merges while the other computes
+
+
+@dataclass
+class Census:
+    """How the designs of a sweep met each limit: for the report when none meets all."""
+
+    designs: int = 0
+    feasible: int = 0
+    met: dict[str, int] = field(default_factory=dict)
+    best: dict[str, float] = field(default_factory=dict)
+    nearest: dict[str, float] = field(default_factory=dict)
+
+    def add(self, labels: Sequence[str], designs: int, result: dict[str, Any]) -> None:
+        """Count one chunk."""
+        met, best, nearest = (np.asarray(result[key]) for key in ("met", "best", "nearest"))
+        self.designs += designs
+        self.feasible += int(result["feasible"])
+        for i, label in enumerate(labels):
+            self.met[label] = self.met.get(label, 0) + int(met[i])
+            self.best[label] = max(self.best.get(label, -np.inf), float(best[i]))
+        if not self.nearest or min(nearest) > min(self.nearest.values()):
+            self.nearest = dict(zip(labels, map(float, nearest), strict=True))
+
+    def merge(self, other: Census) -> None:
+        """Add another structure's or variant's counts."""
+        self.designs += other.designs
+        self.feasible += other.feasible
+        for label, count in other.met.items():
+            self.met[label] = self.met.get(label, 0) + count
+            self.best[label] = max(self.best.get(label, -np.inf), other.best[label])
+        if other.nearest and (
+            not self.nearest or min(other.nearest.values()) > min(self.nearest.values())
+        ):
+            self.nearest = other.nearest
+
+    def check(self) -> None:
+        """Raise `InputError` if no design was feasible: what eliminates all, and by how much."""
+        if self.feasible or not self.designs:
+            return
+        alone = {label: self.best[label] for label, count in self.met.items() if count == 0}
+        if alone:
+            label = min(alone, key=lambda name: alone[name])
+            raise InputError(
+                f"budget {label}",
+                f"0 of {self.designs:,} designs meet it",
+                f"the best misses it by {-alone[label]:.1%}: loosen it or widen the space",
+            )
+        missed = {label: m for label, m in self.nearest.items() if m < 0}
+        misses = ", ".join(f"{label} by {-m:.1%}" for label, m in sorted(missed.items()))
+        raise InputError(
+            "budgets together",
+            f"0 of {self.designs:,} designs meet all (each alone is met by some)",
+            f"the nearest misses {misses}: loosen one",
+        )
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """The result of `sweep`.
+
+    `front`: the joint exact front; `variant_fronts`: each variant's own front (tables);
+    `census`: counts; `designs`, `wall_s`, `designs_per_s` (compilation included).
+    """
+
+    front: Front
+    variant_fronts: dict[str, Front]
+    census: Census
+    wall_s: float
+
+    @property
+    def designs(self) -> int:
+        """Designs evaluated."""
+        return self.census.designs
+
+    @property
+    def designs_per_s(self) -> float:
+        """Designs per second of wall time."""
+        return self.designs / self.wall_s
+
+
+def sweep(
+    space: Space | Sequence[Space],
+    workload: Workload,
+    *,
+    designs: int = 1_000_000,
+    seed: int = 0,
+    options: Options | None = None,
+    chunk: int = CHUNK,
+    progress: Progress | None = None,
+) -> Sweep:
+    """Evaluate `designs` random designs, split evenly over spaces and their structures.
+
+    The result depends on the spaces, the workload, `designs` and `seed` only, not on `chunk` or
+    on the number of processors. `progress(done, held)` is called after every chunk.
+
+    Raises:
+      InputError: nothing to evaluate, or no design meets the limits (which one eliminates all,
+        and by how much the best misses it).
+    """
+    spaces = [space] if isinstance(space, Space) else list(space)
+    if not spaces:
+        raise InputError("space", "none", "at least one space")
+    cases = [(s, static) for s in spaces for static in s.structures()]
+    for name, value, low in (("designs", designs, len(cases)), ("chunk", chunk, 1)):
+        if value < low:
+            raise InputError(name, value, f"allowed: >= {low}")
+    if not 0 <= seed < 2**32:
+        raise InputError("seed", seed, "allowed: 0 to 4294967295")
+    if designs > 2**32:
+        raise InputError("designs", designs, "allowed: at most 4294967296, the sampler's range")
+    begin = time.perf_counter()
+    shares = np.diff(np.linspace(0, designs, len(cases) + 1).astype(np.int64))
+    starts = np.concatenate([[0], np.cumsum(shares)[:-1]])
+    done = [0] * len(cases)
+    held = [0] * len(cases)
+
+    def run(i: int) -> tuple[pd.DataFrame, Census]:
+        s, static = cases[i]
+        engine = evaluator(s, static, workload.training, options or Options())
+
+        def report(count: int, survivors: int) -> None:
+            done[i], held[i] = count, survivors
+            if progress is not None:
+                progress(sum(done), sum(held))
+
+        return _run_structure(engine, workload, int(starts[i]), int(shares[i]), seed, chunk, report)
+
+    with ThreadPoolExecutor(WORKERS) as pool:
+        results = list(pool.map(run, range(len(cases))))
+
+    census = Census()
+    tables: dict[str, list[pd.DataFrame]] = {}
+    for (s, _), (table, counts) in zip(cases, results, strict=True):
+        census.merge(counts)
+        tables.setdefault(s.variant, []).append(table)
+    census.check()
+    own = {variant: pd.concat(parts, ignore_index=True) for variant, parts in tables.items()}
+    return Sweep(
+        front=joint_front(own),
+        variant_fronts={
+            variant: Front.from_table(table) for variant, table in own.items() if len(table)
+        },
+        census=census,
+        wall_s=time.perf_counter() - begin,
+    )
+
+
+def joint_front(tables: dict[str, pd.DataFrame]) -> Front:
+    """The front of several variants' tables together; ties to the smallest design index."""
+    filled = [table for table in tables.values() if len(table)]
+    everything = pd.concat(filled, ignore_index=True)
+    return Front.from_table(everything.sort_values("design", kind="stable", ignore_index=True))
+
+
+def _run_structure(
+    engine: Evaluator,
+    workload: Workload,
+    first: int,
+    count: int,
+    seed: int,
+    chunk: int,
+    report: Progress,
+) -> tuple[pd.DataFrame, Census]:
+    operations = jax.tree.map(jax.numpy.asarray, engine.operations(workload))
+    labels = engine.labels(operations)
+    archive, census = Archive(), Census()
+    subset = no_archive()
+    pending: tuple[int, int, Any, Any] | None = None
+
+    def collect(offset: int, size: int, values: Any, result: Any) -> None:
+        census.add(labels, size, result)
+        rows = np.flatnonzero(np.asarray(result["keep"]))
+        if len(rows):
+            payload = {f"value {k}": np.asarray(v)[rows] for k, v in values.items()}
+            payload |= {f"metric {k}": np.asarray(v)[rows] for k, v in result["readings"].items()}
+            archive.add(np.asarray(result["points"])[rows], rows + first + offset, payload)
+
+    for number, offset in enumerate(range(0, count, chunk)):
+        size = min(chunk, count - offset)
+        values = engine.sample(np.uint32(first + offset), np.uint32(seed), chunk)
+        valid = np.arange(chunk) < size
+        # Dispatched before the last chunk is collected: the host merges while the device works.
+        result = engine.table(values, valid, operations, subset)
+        if pending is not None:
+            collect(*pending)
+        pending = (offset, size, values, result)
+        if number % REFRESH == 1:
+            points = archive.filter_points(FILTER_POINTS).astype(np.float32)
+            subset = no_archive()
+            subset[: len(points)] = points
+        report(offset + size, archive.size)
+    if pending is not None:
+        collect(*pending)
+    return survivors_table(engine, archive), census
+
+
+def survivors_table(engine: Evaluator, archive: Archive) -> pd.DataFrame:
+    """The archive's designs as a table: variant, structure, parameters, metrics, design index."""
+    indices, _, payload = archive.finish()
+    values = {k[6:]: v for k, v in payload.items() if k.startswith("value ")}
+    if not len(indices):
+        return pd.DataFrame()
+    columns: dict[str, Any] = {
+        "variant": engine.space.variant,
+        "design": indices,
+        "source": "sweep",
+    }
+    columns |= engine.space.readable(values, engine.static)
+    columns |= {k[7:]: v.astype(float) for k, v in payload.items() if k.startswith("metric ")}
+    return pd.DataFrame(columns)

@@ -1,0 +1,119 @@
+"""GPU-like: many small processors (SMs), each with tensor units, registers and shared memory.
+
+A product is cut into square thread-block tiles of side e; ceil(tiles / SMs) waves run one after
+the other, each e_m e_n ceil16(K) / (MACs per SM) cycles, with e_m = min(e, ceil16(M)). The side
+is the fastest of the menu 32 to 256 whose fp32 sums fit half of the register file and whose
+two-stage operand slices of 32 words fit the shared memory; a side that fits stays available as
+either grows. A tile reads (e_m + e_n) K operands from the L2 (the shared buffer).
+
+Energy per multiply-accumulate adds to the unit: instruction fetch, decode and operand delivery
+(30 pJ at 45 nm an instruction, Dally, Hot Chips 2023, from memory; `MACS_PER_INSTRUCTION` as in
+an Ampere tensor core), register-file fragments and shared-memory reads. Each SM pays scheduler
+and control area. Pipeline latency of a kernel's first and last wave is charged once. Left out:
+split-K, stream-K, L2 hit rates, warp divergence.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from hwmodels.accelerators.base import Accelerator, Compute, register
+from hwmodels.parts import mac, sram, vector_unit
+from hwmodels.parts.mac import ACCUMULATOR_BYTES, FORMATS
+from hwmodels.quantity import quantity
+from hwmodels.relax import Relax
+from hwmodels.technology import Process
+from hwmodels.workloads.numeric import Contractions
+
+KIB = 1024.0
+TILE_SIDES = (256.0, 128.0, 64.0, 32.0)
+SLICE = 32.0  # words of K that one pipeline stage holds
+STAGES = 2.0
+FRAGMENT = 16.0  # granularity of a tensor-unit instruction
+INSTRUCTION_J = 30e-12  # at 45 nm
+MACS_PER_INSTRUCTION = 128.0
+FRAGMENT_BITS_PER_MAC = 7.0  # operands and sums of a 16 x 8 x 16 instruction, 14336 bits / 2048
+WARP_TILE = 64.0  # side of the tile that one warp keeps in registers
+LATENCY_CYCLES = 600.0  # L2 read, tensor pipeline, epilogue; microbenchmarks of Ampere, rounded
+CONTROL_45NM_M2 = 17e-6  # scheduler, instruction cache, load-store of one SM; 1 mm2 at 7 nm; est.
+
+
+@register("simt")
+@dataclass(frozen=True)
+class Simt(Accelerator):
+    """Streaming multiprocessors with tensor units behind one L2."""
+
+    sms: Any = quantity(108, low=1, high=1024, doc="streaming multiprocessors")
+    macs_per_sm: Any = quantity(1024, low=16, high=16384, doc="tensor MACs of an SM a cycle")
+    lanes_per_sm: Any = quantity(64, low=8, high=1024, doc="fp32 lanes of an SM")
+    register_file: Any = quantity(256, "KiB", KIB, low=16, high=2048, doc="registers of an SM")
+    shared_memory: Any = quantity(160, "KiB", KIB, low=16, high=2048, doc="shared memory of an SM")
+
+    IDLE_W_PER_M2 = 0.02e6  # A100 idles at 50-60 W of 826 mm2, most of it leakage
+
+    @property
+    def macs_per_cycle(self) -> Any:
+        """Tensor MACs of all SMs."""
+        return self.sms * self.macs_per_sm
+
+    @property
+    def vector_rate(self) -> Any:
+        """Lanes of all SMs."""
+        return self.sms * self.lanes_per_sm
+
+    def contraction(self, op: Contractions, relax: Relax) -> Compute:
+        """See the module docstring."""
+        word = FORMATS[self.number_format].bits / 8
+        m16 = FRAGMENT * relax.ceil_div(op.m, FRAGMENT)
+        n16 = FRAGMENT * relax.ceil_div(op.n, FRAGMENT)
+        k16 = FRAGMENT * relax.ceil_div(op.k, FRAGMENT)
+        ranks, candidates = [], []
+        for side in TILE_SIDES:
+            tile_m, tile_n = relax.minimum(side, m16), relax.minimum(side, n16)
+            tiles = op.batch * relax.ceil_div(op.m, tile_m) * relax.ceil_div(op.n, tile_n)
+            cycles = relax.ceil_div(tiles, self.sms) * tile_m * tile_n * k16 / self.macs_per_sm
+            l2_bytes = tiles * (tile_m + tile_n) * op.k * word
+            time = relax.maximum(cycles, l2_bytes / self.sram.bandwidth)
+            fits = 1.0
+            if side > TILE_SIDES[-1]:  # the smallest always fits: the fields' lower limits
+                fits = relax.step(side * side * ACCUMULATOR_BYTES, self.register_file / 2)
+                slices = STAGES * 2.0 * side * SLICE * word
+                fits = fits * relax.step(slices, self.shared_memory)
+            ranks.append(time * fits)
+            candidates.append((cycles, l2_bytes))
+        cycles, l2_bytes = relax.choose(ranks, candidates)
+        buffer_bytes = l2_bytes + op.batch * op.m * op.n * ACCUMULATOR_BYTES
+        return Compute(cycles, LATENCY_CYCLES, buffer_bytes)
+
+    def mac_energy(self, process: Process) -> dict[str, Any]:
+        """Unit, instruction, register fragments and shared memory."""
+        word = FORMATS[self.number_format].bits / 8
+        registers = sram.energy(process, self.register_file, 4 * sram.PORT_BYTES) / 8.0
+        shared = sram.energy(process, self.shared_memory, 2 * sram.PORT_BYTES)
+        return {
+            "mac": mac.energy(process, self.number_format),
+            "instruction": INSTRUCTION_J * process.energy_scale / MACS_PER_INSTRUCTION,
+            "register": FRAGMENT_BITS_PER_MAC * registers,
+            "local": shared * word * 2.0 / WARP_TILE,
+        }
+
+    def areas(self, process: Process) -> dict[str, Any]:
+        """Tensor units, lanes, register files, shared memories, control of all SMs."""
+        return {
+            "mac": self.macs_per_cycle * mac.area(process, self.number_format),
+            "vector": vector_unit.area(process, self.vector_rate),
+            "register": self.sms * sram.area(process, self.register_file, 4 * sram.PORT_BYTES),
+            "local": self.sms * sram.area(process, self.shared_memory, 2 * sram.PORT_BYTES),
+            "control": self.sms * CONTROL_45NM_M2 * process.area_scale,
+        }
+
+    @property
+    def local_sram(self) -> Any:
+        """Register files and shared memories."""
+        return self.sms * (self.register_file + self.shared_memory)
+
+    @property
+    def smallest_buffer(self) -> Any:
+        """One slice of the smallest tile's operands for every SM."""
+        return self.sms * 2.0 * TILE_SIDES[-1] * SLICE * FORMATS[self.number_format].bits / 8

@@ -1,0 +1,109 @@
+"""Systolic arrays (TPU-like): operands flow through a grid of multiply-accumulate units.
+
+An array of R rows and C columns holds a stationary R x C tile while the third dimension
+streams; a product makes ceil(dim_R / R) ceil(dim_C / C) folds per batch, dealt out over the
+arrays. With t streamed steps and a load of R cycles (weight- and input-stationary):
+
+    fold_overlap = "none":  cycles = folds (t + load + R + C - 2)    (SCALE-Sim v2, exactly)
+    "double_buffered":      cycles = (folds - 1) max(t, R) + t + load + R + C - 2
+
+i.e. the next tile loads (or the last one drains) behind the stream, and fill and drain are
+paid once, as TPUs do (Jouppi et al., ISCA 2017). Partial folds cost full R and C.
+
+Buffer traffic follows SCALE-Sim's SRAM counts; partial sums of several folds along K are read
+back and written again. Energy per multiply-accumulate: the unit, two operand registers and one
+accumulator register, each written once.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from hwmodels.accelerators.base import Accelerator, Compute, register
+from hwmodels.parts import mac, register_file, vector_unit
+from hwmodels.parts.mac import ACCUMULATOR_BYTES, FORMATS
+from hwmodels.quantity import quantity, static
+from hwmodels.relax import Relax
+from hwmodels.technology import Process
+from hwmodels.workloads.numeric import Contractions
+
+
+@register("systolic")
+@dataclass(frozen=True)
+class Systolic(Accelerator):
+    """Weight-, output- or input-stationary systolic arrays beside a vector unit."""
+
+    rows: Any = quantity(128, low=4, high=1024, doc="rows of an array")
+    columns: Any = quantity(128, low=4, high=1024, doc="columns of an array")
+    arrays: Any = quantity(4, low=1, high=256, doc="number of arrays")
+    vector_lanes: Any = quantity(1024, low=8, high=65536, doc="fp32 lanes of the vector unit")
+    dataflow: str = static(
+        "weight_stationary",
+        choices=("weight_stationary", "output_stationary", "input_stationary"),
+        doc="which operand stays in the array",
+    )
+    fold_overlap: str = static(
+        "double_buffered", choices=("double_buffered", "none"), doc="hide loads behind streams"
+    )
+
+    IDLE_W_PER_M2 = 0.03e6  # TPU v4 idles at 0.15 W/mm2; what leakage and clock leave over
+
+    @property
+    def macs_per_cycle(self) -> Any:
+        """Units of all arrays."""
+        return self.rows * self.columns * self.arrays
+
+    @property
+    def vector_rate(self) -> Any:
+        """Lanes of the vector unit."""
+        return self.vector_lanes
+
+    def contraction(self, op: Contractions, relax: Relax) -> Compute:
+        """See the module docstring."""
+        m, n, k = op.m, op.n, op.k
+        over_rows, over_columns, steps = {
+            "weight_stationary": (k, n, m),
+            "output_stationary": (m, n, k),
+            "input_stationary": (k, m, n),
+        }[self.dataflow]
+        row_folds = relax.ceil_div(over_rows, self.rows)
+        column_folds = relax.ceil_div(over_columns, self.columns)
+        folds = relax.ceil_div(row_folds * column_folds * op.batch, self.arrays)
+        load = 0.0 if self.dataflow == "output_stationary" else self.rows
+        skew = load + self.rows + self.columns - 2.0
+        if self.fold_overlap == "none":
+            cycles, overhead = folds * steps, folds * skew
+        else:
+            cycles = (folds - 1.0) * relax.maximum(steps, self.rows) + steps
+            overhead = skew
+        word = FORMATS[self.number_format].bits / 8
+        if self.dataflow == "weight_stationary":
+            operands, sums = column_folds * m * k + k * n, row_folds
+        elif self.dataflow == "output_stationary":
+            operands, sums = column_folds * m * k + row_folds * k * n, 1.0
+        else:
+            operands, sums = m * k + column_folds * k * n, row_folds
+        buffer_bytes = op.batch * (word * operands + ACCUMULATOR_BYTES * m * n * (2.0 * sums - 1.0))
+        return Compute(cycles, overhead, buffer_bytes)
+
+    def mac_energy(self, process: Process) -> dict[str, Any]:
+        """The unit and its three pipeline registers."""
+        bits = 2.0 * FORMATS[self.number_format].bits + 8.0 * ACCUMULATOR_BYTES
+        return {
+            "mac": mac.energy(process, self.number_format),
+            "register": register_file.energy(process, bits),
+        }
+
+    def areas(self, process: Process) -> dict[str, Any]:
+        """Arrays and vector unit (pipeline registers are in the placed unit)."""
+        return {
+            "mac": self.macs_per_cycle * mac.area(process, self.number_format),
+            "vector": vector_unit.area(process, self.vector_lanes),
+        }
+
+    @property
+    def smallest_buffer(self) -> Any:
+        """Two array tiles of operands and one of partial sums."""
+        word = FORMATS[self.number_format].bits / 8
+        return self.macs_per_cycle * (2.0 * word + ACCUMULATOR_BYTES)

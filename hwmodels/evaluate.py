@@ -1,0 +1,195 @@
+"""The one entry: an accelerator, a workload and a fleet in; Metrics out. Pure, so jit, vmap and
+grad apply to it from outside."""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from hwmodels import reduce
+from hwmodels.accelerators.base import Accelerator
+from hwmodels.accelerators.costing import (
+    LAUNCH_S,
+    contraction_cost,
+    prepare,
+    vector_cost,
+)
+from hwmodels.errors import InputError, check_choice
+from hwmodels.fleet.scaling import Fleet, fleet_metrics
+from hwmodels.metrics import Metrics
+from hwmodels.parts import die
+from hwmodels.parts.mac import FORMATS
+from hwmodels.relax import EXACT, Relax
+from hwmodels.workloads.numeric import RESIDENT_ROLES, Operations
+from hwmodels.workloads.workload import Workload
+
+RESIDENCY = ("warm", "cold")
+
+
+def evaluate(
+    chip: Accelerator,
+    workload: Workload,
+    fleet: Fleet | None = None,
+    *,
+    runtime: str = "graph",
+    residency: str = "warm",
+    relax: Relax = EXACT,
+) -> Metrics:
+    """Metrics of `chip` (one design) on `workload`, with a row for every operation.
+
+    Args:
+      chip: any variant of `hwmodels.VARIANTS`; its leaves may be traced.
+      workload: from `hwmodels.trace` or `hwmodels.load_workload`.
+      fleet: how many chips and how they are wired; default one chip, links as a 2-D torus.
+      runtime: launch cost between operations: "eager", "graph" or "none".
+      residency: "warm": tensors that fit stay on chip between operations and steps; "cold":
+        every operation starts and ends in DRAM.
+      relax: how ceilings and maxima differentiate; forward values are exact by default.
+
+    Raises:
+      InputError: not a chip or workload, or an unknown option.
+    """
+    if not isinstance(chip, Accelerator):
+        raise InputError("chip", type(chip).__name__, "allowed: an accelerator of VARIANTS")
+    if not isinstance(workload, Workload):
+        raise InputError("workload", type(workload).__name__, "allowed: a hwmodels Workload")
+    check_choice("runtime", runtime, LAUNCH_S)
+    check_choice("residency", residency, RESIDENCY)
+    labels = tuple(
+        (kind, tuple((r.name, r.phase, r.count) for r in workload.rows if r.kind == kind))
+        for kind in ("contraction", "vector", "movement")
+    )
+    operations = workload.at_format(FORMATS[chip.number_format].bits)
+    return _evaluate(
+        chip, operations, fleet or Fleet(), relax,
+        training=workload.training, runtime=runtime, residency=residency, labels=labels,
+    )  # fmt: skip
+
+
+@functools.partial(jax.jit, static_argnames=("training", "runtime", "residency", "labels"))
+def _evaluate(
+    chip: Accelerator,
+    operations: Operations,
+    fleet: Fleet,
+    relax: Relax,
+    *,
+    training: bool,
+    runtime: str,
+    residency: str,
+    labels: tuple[Any, ...],
+) -> Metrics:
+    return model(
+        chip, operations, fleet, relax,
+        training=training, runtime=runtime, residency=residency, labels=labels,
+    )  # fmt: skip
+
+
+def model(
+    chip: Accelerator,
+    operations: Operations,
+    fleet: Fleet,
+    relax: Relax = EXACT,
+    *,
+    training: bool,
+    runtime: str = "graph",
+    residency: str = "warm",
+    labels: tuple[Any, ...] | None = None,
+    stacked: bool = False,
+) -> Metrics:
+    """The model itself, for one design: what `evaluate` compiles and what sweeps batch.
+
+    With `labels` None the rows of single operations are left out of the result and the sums
+    run as a scan.
+    """
+    totals = operations.totals
+    # Numbers that a caller left as Python floats become arrays once, here.
+    chip, fleet = jax.tree.map(lambda x: jnp.asarray(x, jnp.result_type(float)), (chip, fleet))
+    rates = prepare(chip, totals, relax, runtime=runtime, residency=residency)
+    # Movement is a vector operation without arithmetic: one scan costs both.
+    moved = operations.vector.count.shape[0]
+    elementwise = jax.tree.map(
+        lambda a, b: jnp.concatenate([a, b]), operations.vector, operations.movement
+    )
+    groups = (
+        (lambda op: contraction_cost(chip, rates, op, relax), operations.contraction),
+        (lambda op: vector_cost(chip, rates, op, relax), elementwise),
+    )
+    time_terms: dict[str, Any] = {}
+    energy_terms: dict[str, Any] = {}
+    work_terms: dict[str, Any] = {}
+    backward: Any = 0.0
+    rows: dict[str, Any] = {}
+    for cost, ops in groups:
+        sums, late = reduce.total(functools.partial(_with_backward, cost), ops, stacked)
+        backward = backward + late
+        for into, key in ((time_terms, "time"), (energy_terms, "energy"), (work_terms, "work")):
+            for name, value in sums[key].items():
+                into[name] = into.get(name, 0.0) + value
+    if labels is not None:
+        rows["contraction"], both = (reduce.each(cost, ops) for cost, ops in groups)
+        rows["vector"] = jax.tree.map(lambda leaf: leaf[:moved], both)
+        rows["movement"] = jax.tree.map(lambda leaf: leaf[moved:], both)
+
+    time = sum(time_terms.values())
+    energy_terms |= {f"static_{k}": watts * time for k, watts in rates.static_power.items()}
+    energy = sum(energy_terms.values())
+    area = sum(rates.areas.values())
+    scaled = fleet_metrics(fleet, chip.link, totals, time, backward, relax)
+    # While a chip waits for the network it pays its static power only.
+    waiting = sum(rates.static_power.values()) * (scaled["step"] - time)
+    step_energy = energy + waiting
+    cost = rates.die_cost + chip.dram.stacks * chip.dram.cost + chip.link.count * chip.link.cost
+    work_terms["macs_per_cycle"] = chip.macs_per_cycle
+    return Metrics(
+        time=scaled["step"],
+        throughput=fleet.chips * totals.samples / scaled["step"],
+        energy=step_energy,
+        power=step_energy / scaled["step"],
+        peak_power=rates.peak_power,
+        area=area,
+        cost=cost,
+        scalability=scaled["scalability"],
+        efficiency=scaled["efficiency"],
+        chips_80=scaled["chips_80"],
+        fleet_power=fleet.chips * step_energy / scaled["step"],
+        utilization=work_terms["macs"] / (chip.macs_per_cycle * rates.clock * time),
+        clock=rates.clock,
+        margins=_margins(chip, rates, totals, area, training),
+        time_terms=time_terms,
+        energy_terms=energy_terms,
+        power_terms={name: joule / scaled["step"] for name, joule in energy_terms.items()}
+        | {"static_waiting": waiting / scaled["step"]},
+        area_terms=rates.areas,
+        work_terms=work_terms,
+        resident=dict(zip(RESIDENT_ROLES, rates.resident, strict=True)),
+        operations=rows,
+        labels=labels or (),
+    )
+
+
+def _with_backward(cost: Any, operation: Any) -> tuple[Any, Any]:
+    """An operation's terms, and its time if it belongs to the backward phase."""
+    terms = cost(operation)
+    return terms, operation.backward * sum(terms["time"].values())
+
+
+def _margins(
+    chip: Accelerator, rates: Any, totals: Any, area: Any, training: bool
+) -> dict[str, Any]:
+    stored = sum(totals.footprint[i] for i in range(len(RESIDENT_ROLES)))
+    off_chip = chip.dram.stacks * chip.dram.capacity + 0.5 * chip.sram.capacity
+    edge = chip.dram.stacks * chip.dram.edge + chip.link.count * chip.link.edge
+    trains = FORMATS[chip.number_format].trains or not training
+    return {
+        "area": 1.0 - area / die.RETICLE_M2,
+        "die_edge": 1.0 - edge / die.usable_edge(area),
+        "clock": rates.max_clock / chip.clock - 1.0,
+        # The capped clock meets the cap exactly; the tolerance is its rounding.
+        "tdp": 1.0 - rates.peak_power / chip.tdp + 1e-4,
+        "dram_capacity": 1.0 - stored / off_chip,
+        "buffer": chip.sram.capacity / chip.smallest_buffer - 1.0,
+        "format": jnp.full_like(area, 0.0 if trains else -1.0),
+    }

@@ -1,0 +1,78 @@
+"""Data-parallel training on a fleet of equal chips, and scalability as a number.
+
+Every chip holds a full replica and its own batch (weak scaling). Gradients are all-reduced while
+the backward phase goes on; the share f that the backward phase produces last, cannot hide:
+
+    step(N) = t_rest + max(t_backward, (1 - f) T(N)) + f T(N)
+
+with t_rest the forward and optimiser phases and T(N) the all-reduce. S80 is N* x batch / step(N*)
+for the largest N* at weak-scaling efficiency step(1) / step(N) >= 80%, N <= 65,536, global batch
+<= the workload's limit; one chip's throughput where N = 2 falls below. step is invertible in T
+(the budget is a minimum of two lines) and T in N, so S80 needs no search over N.
+"""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from hwmodels.fleet.collectives import DIMENSIONS, all_reduce, largest_fleet
+from hwmodels.parts.link import Link
+from hwmodels.quantity import quantity, static
+from hwmodels.relax import Relax
+from hwmodels.workloads.numeric import Totals
+
+EFFICIENCY = 0.8
+LARGEST_FLEET = 65536.0
+
+
+@functools.partial(
+    jax.tree_util.register_dataclass, data_fields=["chips"], meta_fields=["topology"]
+)
+@dataclass(frozen=True)
+class Fleet:
+    """How many chips train together, and how their links are wired."""
+
+    chips: Any = quantity(1, low=1, high=LARGEST_FLEET, doc="chips in the fleet")
+    topology: str = static("torus2d", choices=tuple(DIMENSIONS), doc="wiring of the links")
+
+
+def step_time(t_rest: Any, t_backward: Any, reduce: Any, last: Any, relax: Relax) -> Any:
+    """Time of one step with an all-reduce of `reduce` seconds overlapped [s]."""
+    return t_rest + relax.maximum(t_backward, (1.0 - last) * reduce) + last * reduce
+
+
+def fleet_metrics(
+    fleet: Fleet, link: Link, totals: Totals, time: Any, t_backward: Any, relax: Relax
+) -> dict[str, Any]:
+    """Step time, efficiency and S80 of a fleet of this chip.
+
+    Args:
+      time, t_backward: one chip's step and the backward phase within it [s].
+
+    Returns:
+      `step` [s], `all_reduce` [s], `efficiency`, `chips_80` (N*), `scalability` (samples/s).
+    """
+    t_rest = time - t_backward
+    last = totals.last_gradient_fraction
+    volume, bandwidth = totals.gradient_bytes, link.injection_bandwidth
+    wires = (volume, link.latency, bandwidth, fleet.topology)
+    reduce = all_reduce(fleet.chips, *wires)
+    step = step_time(t_rest, t_backward, reduce, last, relax)
+
+    slack = time / EFFICIENCY - time
+    budget = jnp.minimum(slack / jnp.maximum(last, 1e-6), slack + t_backward)
+    most = jnp.minimum(LARGEST_FLEET, totals.max_global_batch / totals.samples)
+    chips_80 = relax.floor(jnp.clip(largest_fleet(budget, *wires), 1.0, most))
+    step_80 = step_time(t_rest, t_backward, all_reduce(chips_80, *wires), last, relax)
+    return {
+        "step": step,
+        "all_reduce": reduce,
+        "efficiency": time / step,
+        "chips_80": chips_80,
+        "scalability": chips_80 * totals.samples / step_80,
+    }

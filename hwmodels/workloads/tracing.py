@@ -1,0 +1,125 @@
+"""`trace`: any JAX function -> Workload, from its jaxpr, without running or allocating anything."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import jax
+from jax.extend.core import ClosedJaxpr
+from jax.interpreters import partial_eval
+from jax.tree_util import tree_flatten_with_path
+
+from hwmodels.errors import InputError, check_choice
+from hwmodels.workloads.assemble import Assembler, merge_equal
+from hwmodels.workloads.flatten import Flattener, TripCounts
+from hwmodels.workloads.fusion import fuse
+from hwmodels.workloads.roles import (
+    Leaf,
+    assign_roles,
+    batch_size,
+    match_state,
+    parameter_arguments,
+    phases_of,
+)
+from hwmodels.workloads.storage import storage
+from hwmodels.workloads.workload import Workload
+
+# Without a better figure, a global batch of this many per-chip batches is called sensible.
+_DEFAULT_CHIPS = 1024
+
+
+def trace(
+    fn: Callable[..., Any],
+    *example_args: Any,
+    name: str | None = None,
+    samples: float | None = None,
+    max_global_batch: float | None = None,
+    parameters: Sequence[int] | int | None = None,
+    trip_counts: TripCounts = None,
+    fused: bool = True,
+    densities: Mapping[str, float] | None = None,
+) -> Workload:
+    """The operations of `fn(*example_args)`: a train step, or inference.
+
+    Args:
+      fn: any JAX function; a train step takes and returns its state, as in
+        `(state, batch) -> (state, loss)` or `(params, opt, x, y) -> (params, opt, loss)`.
+      example_args: arrays or `jax.ShapeDtypeStruct`; only shapes and types are used.
+      name: name of the workload; default: the function's.
+      samples: samples per step; default: the common leading dimension of the arguments that are
+        neither state nor parameters.
+      max_global_batch: the largest sensible global batch in samples; default, an assumption
+        stated in `notes`: 1024 times `samples`.
+      parameters: numbers of the arguments that hold parameters; default: what the step reads of
+        its own state, and without state the first of several arguments.
+      trip_counts: runs of each `while` loop, by the name of the function (or named scope, or
+        "file.py:line") that contains it, or one integer for all of them.
+      fused: whether chains of operators form fusion groups (`hwmodels.workloads.fusion`).
+      densities: measured fraction of non-zeros of tensors marked with
+        `jax.ad_checkpoint.checkpoint_name`, by that name; recorded where contractions read them.
+
+    Raises:
+      InputError: no samples to be found, a `while` without a trip count, an unknown name.
+    """
+    shapes = jax.tree.map(_shape, example_args)
+    closed, out_shapes = jax.make_jaxpr(fn, return_shape=True)(*shapes)
+    inputs = [Leaf(path, aval) for path, aval in tree_flatten_with_path(shapes)[0]]
+    outputs = [Leaf(path, aval) for path, aval in tree_flatten_with_path(out_shapes)[0]]
+    live, _ = partial_eval.dce_jaxpr(closed.jaxpr, [True] * len(outputs), instantiate=True)
+
+    flattener = Flattener(trip_counts)
+    program = flattener.program(ClosedJaxpr(live, closed.consts))
+    if isinstance(trip_counts, Mapping):
+        for key in trip_counts:
+            check_choice("trip_counts", key, flattener.used_trip_counts)
+    if not program.operators:
+        raise InputError("fn", getattr(fn, "__name__", fn), "allowed: a function that computes")
+
+    phases = phases_of(program)
+    state = match_state(inputs, outputs, program, phases)
+    chosen = parameter_arguments(len(example_args), bool(state), parameters)
+    roles = assign_roles(program, phases, inputs, state, chosen)
+    batch = batch_size(inputs, roles, program.inputs, samples)
+    groups = fuse(program, phases, fused)
+    phase_of = {o.index: p for o, p in zip(program.operators, phases, strict=True)}
+    assembler = Assembler(
+        program, groups, phase_of, roles, _checked_densities(densities, program.values)
+    )
+    stored = storage(assembler)
+    notes = list(program.notes)
+    if max_global_batch is None:
+        max_global_batch = batch * _DEFAULT_CHIPS
+        notes.append(
+            f"largest sensible global batch: {max_global_batch:g} samples, an assumption "
+            f"({_DEFAULT_CHIPS} x the per-chip batch)"
+        )
+    return Workload(
+        name=name or str(getattr(fn, "__name__", "step")),
+        rows=merge_equal(assembler.operations()),
+        samples=batch,
+        max_global_batch=float(max_global_batch),
+        training=bool(state) and bool(stored.gradients or "optimizer" in phases),
+        footprints=stored.footprints,
+        gradients=stored.gradients,
+        last_gradient_fraction=stored.last_gradient_fraction,
+        coverage=dict(sorted(program.coverage.items())),
+        notes=tuple(notes),
+    )
+
+
+def _shape(leaf: Any) -> jax.ShapeDtypeStruct:
+    if isinstance(leaf, jax.ShapeDtypeStruct):
+        return leaf
+    return jax.eval_shape(lambda x: x, leaf)
+
+
+def _checked_densities(
+    densities: Mapping[str, float] | None, values: Sequence[Any]
+) -> Mapping[str, float]:
+    known = {value.name for value in values if value.name}
+    for key, density in (densities or {}).items():
+        check_choice("densities", key, known or {"(no tensor is named by checkpoint_name)"})
+        if not 0.0 <= density <= 1.0:
+            raise InputError(f"densities[{key}]", density, "allowed: 0 to 1")
+    return densities or {}
