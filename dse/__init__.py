@@ -3,6 +3,7 @@
 from dse.evaluating import Options
 from dse.front import Front
 from dse.readings import Constraint
+from dse.searching import Refinement, refine
 from dse.space import Parameter, Space, default_space
 from dse.sweeping import Sweep, sweep
 
@@ -11,8 +12,10 @@ __all__ = [
     "Front",
     "Options",
     "Parameter",
+    "Refinement",
     "Space",
     "Sweep",
     "default_space",
+    "refine",
     "sweep",
 ]

@@ -11,7 +11,7 @@ from __future__ import annotations
 import itertools
 import math
 import tomllib
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -109,15 +109,13 @@ class Space:
     parameters: tuple[Parameter, ...]
     fixed: tuple[tuple[str, float | str], ...] = ()
     constraints: tuple[Constraint, ...] = ()
-    _static: frozenset[str] = field(init=False, repr=False, default=frozenset())
 
     def __post_init__(self) -> None:
         check_choice("variant", self.variant, VARIANTS)
         if not self.parameters:
             raise InputError("space.parameters", "none", "a space varies at least one parameter")
         cls = VARIANTS[self.variant]
-        static = {**structure(cls), "topology": structure(Fleet)["topology"]}
-        object.__setattr__(self, "_static", frozenset(static))
+        static = _static_choices(self.variant)
         numbers = quantities(cls)
         names = [p.name for p in self.parameters]
         for name in names:
@@ -163,11 +161,11 @@ class Space:
     @property
     def numeric(self) -> tuple[Parameter, ...]:
         """The parameters that are coordinates of u (all but structural choices)."""
-        return tuple(p for p in self.parameters if p.name not in self._static)
+        return tuple(p for p in self.parameters if p.name not in _static_choices(self.variant))
 
     def structures(self) -> list[dict[str, str]]:
         """Every combination of the structural choices."""
-        axes = [p for p in self.parameters if p.name in self._static]
+        axes = [p for p in self.parameters if p.name in _static_choices(self.variant)]
         return [
             dict(zip([p.name for p in axes], combination, strict=True))
             for combination in itertools.product(*[p.choices for p in axes])
@@ -259,6 +257,11 @@ class Space:
         )
         fixed = tuple(_table(data, "fixed").items())
         return cls(str(data.get("variant")), tuple(parameters), fixed, constraints)
+
+
+def _static_choices(variant: str) -> dict[str, tuple[str, ...]]:
+    """Structural fields of the variant and of the fleet, with their choices."""
+    return {**structure(VARIANTS[variant]), "topology": structure(Fleet)["topology"]}
 
 
 def _table(data: dict[str, Any], key: str) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Random sweeps: millions of designs to an exact front, in chunks, on every structure of a space."""
+"""Random sweeps: millions of designs to an exact front, in chunks, over every structure."""
 
 from __future__ import annotations
 

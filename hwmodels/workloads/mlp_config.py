@@ -75,14 +75,15 @@ class MlpConfig:
 
 
 MLP = MlpConfig()
-# The limit of 262,144 samples is an assumption: 256 chips at this per-chip batch.
+# The limit of 4,194,304 samples is an assumption: 4,096 chips at this per-chip batch, of the order
+# of the global batches (in tokens) that large language models train with.
 MLP_LARGE = MlpConfig(
     name="mlp-large",
     widths=(784, 4096, 4096, 10),
     batch=1024,
     train_samples=10_240,
     test_samples=1024,
-    max_global_batch=262_144,
+    max_global_batch=4_194_304,
 )
 # Learns scikit-learn's 8x8 handwritten digits in seconds.
 MLP_DIGITS = MlpConfig(

@@ -8,6 +8,7 @@ empty arrays. Axes over roles follow `RESIDENT_ROLES`; the streamed "input" role
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -98,7 +99,7 @@ class Operations:
 def pack(workload: Workload, format_bits: float | None) -> Operations:
     """Pack `workload` into arrays, narrowing inputs and activations to `format_bits`."""
     by_kind = {
-        kind: [row for row in workload.rows if row.kind == kind]
+        kind: _padded([row for row in workload.rows if row.kind == kind], kind, workload)
         for kind in ("contraction", "vector", "movement")
     }
     contractions = by_kind["contraction"]
@@ -132,6 +133,22 @@ def pack(workload: Workload, format_bits: float | None) -> Operations:
         movement=_vector(by_kind["movement"], format_bits),
         totals=_totals(workload, format_bits),
     )
+
+
+def _padded(rows: list[Operation], kind: str, workload: Workload) -> list[Operation]:
+    """`rows` filled up to the workload's least number with copies that run zero times."""
+    missing = workload.least_rows.get(kind, 0) - len(rows)
+    if missing <= 0:
+        return rows
+    idle = dataclasses.replace(
+        rows[0] if rows else next(row for row in workload.rows), count=0.0, phase="forward"
+    )
+    if not rows and kind == "contraction":  # any shape will do: it never runs
+        one = [*idle.reads, *idle.writes][0]
+        idle = dataclasses.replace(
+            idle, kind=kind, reads=(one, one), writes=(one,), batch=1.0, m=1.0, n=1.0, k=1.0
+        )
+    return [*rows, *[idle] * missing]
 
 
 def _vector(rows: list[Operation], format_bits: float | None) -> VectorOperations:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import pandas as pd
@@ -129,6 +130,8 @@ class Workload:
       last_gradient_fraction: share of `gradients` (bytes) that is produced last, which no
         backward work can hide.
       coverage: primitive name -> how it was costed: "rule", "elements" or "uncosted".
+      notes: remarks of the tracer, such as the branch taken for a conditional.
+      least_rows: kind -> rows that the numeric form has at least; see `same_shapes`.
     """
 
     name: str
@@ -141,6 +144,7 @@ class Workload:
     last_gradient_fraction: float = 1.0
     coverage: dict[str, str] = dataclasses.field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    least_rows: dict[str, int] = dataclasses.field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if not self.rows:
@@ -203,3 +207,15 @@ class Workload:
             }
             for row in self.rows
         )
+
+
+def same_shapes(workloads: Sequence[Workload]) -> list[Workload]:
+    """The workloads with numeric forms of one shape, so that a compiled model serves them all.
+
+    Missing rows are filled up with rows that run zero times.
+    """
+    least = {
+        kind: max(sum(row.kind == kind for row in workload.rows) for workload in workloads)
+        for kind in KINDS
+    }
+    return [dataclasses.replace(workload, least_rows=least) for workload in workloads]

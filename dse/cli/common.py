@@ -1,0 +1,92 @@
+"""What subcommands share: progress on standard error, tables, budgets from options."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import click
+import pandas as pd
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from dse.readings import Constraint
+from hwmodels import InputError
+
+
+@contextlib.contextmanager
+def progress_bars() -> Iterator[Callable[[str, float], None]]:
+    """One bar a stage on standard error; where that is no terminal, one line a stage instead."""
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        seen: set[str] = set()
+
+        def line(stage: str, done: float) -> None:
+            if stage not in seen:
+                seen.add(stage)
+                click.echo(f"{stage} ...", err=True)
+
+        yield line
+        return
+    columns = (TextColumn("{task.description:24}"), BarColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=console) as bars:
+        tasks: dict[str, TaskID] = {}
+
+        def update(stage: str, done: float) -> None:
+            if stage not in tasks:
+                tasks[stage] = bars.add_task(stage, total=1.0)
+            bars.update(tasks[stage], completed=done)
+
+        yield update
+
+
+def print_table(frame: pd.DataFrame, title: str) -> None:
+    """A table a person reads: three significant digits, right-aligned numbers.
+
+    Drawn to the terminal's width, or to as much as it takes where output is no terminal.
+    """
+    console = Console()
+    if not console.is_terminal:
+        console = Console(width=240)
+    table = Table(title=title, title_justify="left", header_style="bold", box=None, pad_edge=False)
+    for name in frame.columns:
+        numeric = pd.api.types.is_numeric_dtype(frame[name])
+        table.add_column(str(name), justify="right" if numeric else "left", overflow="fold")
+    for row in frame.itertuples(index=False):
+        table.add_row(*[human(value) for value in row])
+    console.print(table)
+
+
+def human(value: Any) -> str:
+    """A number with three significant digits and, from a thousand on, an SI prefix."""
+    if isinstance(value, str):
+        return value
+    if pd.isna(value):
+        return "-"
+    size = abs(value)
+    for factor, prefix in ((1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if size >= factor * 0.9995:
+            return f"{value / factor:.3g}{prefix}"
+    return f"{value:.3g}"
+
+
+def print_json(content: dict[str, Any]) -> None:
+    """One JSON object on standard output; NaN refused."""
+    click.echo(json.dumps(content, allow_nan=False))
+
+
+def constraints(at_most: tuple[str, ...], at_least: tuple[str, ...]) -> tuple[Constraint, ...]:
+    """Budgets from `metric=value` options."""
+    found = []
+    for option, entries in (("at_most", at_most), ("at_least", at_least)):
+        for entry in entries:
+            metric, sign, limit = entry.partition("=")
+            if not sign:
+                raise InputError(
+                    "--" + option.replace("_", "-"), entry, "METRIC=NUMBER, such as area_mm2=400"
+                )
+            found.append(Constraint.parse(metric.strip(), option, limit.strip()))
+    return tuple(found)

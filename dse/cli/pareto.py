@@ -1,0 +1,155 @@
+"""`dse pareto`: the main job."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import click
+import pandas as pd
+
+from dse import pareto
+from dse.cli.common import constraints, print_json, print_table, progress_bars
+from dse.evaluating import Options
+from dse.space import Space, default_space
+from dse.store import RunFolder, default_folder
+from hwmodels import VARIANTS, WORKLOADS, InputError
+from hwmodels.accelerators.costing import LAUNCH_S
+from hwmodels.errors import check_choice
+
+_COLUMNS = {
+    "throughput_per_s": "samples/s",
+    "throughput_without_launch_per_s": "without launch",
+    "power_W": "W",
+    "scalability_per_s": "S80 samples/s",
+    "chips_80": "chips at S80",
+    "area_mm2": "mm2",
+    "cost_USD": "USD",
+    "utilization": "utilization",
+    "actual_clock_GHz": "GHz",
+    "voltage_V": "V",
+}
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  dse pareto
+  dse pareto --workload mlp-large --at-most power_W=150 --at-most area_mm2=200
+  dse pareto --variant systolic --variant simt --json > summary.json"""
+)
+@click.option("--workload", "workloads", multiple=True, metavar="NAME",
+              help="Workload to design for; repeatable. Default: mlp and mlp-large.")  # fmt: skip
+@click.option("--variant", "variants", multiple=True, metavar="NAME",
+              help="Accelerator variant; repeatable. Default: all.")  # fmt: skip
+@click.option("--space", "files", multiple=True, metavar="FILE.toml",
+              help="Design space instead of a variant's default; repeatable.")  # fmt: skip
+@click.option("--designs", default=1_000_000, show_default=True,
+              help="Random designs per workload, over all variants.")  # fmt: skip
+@click.option("--at-most", multiple=True, metavar="METRIC=NUMBER",
+              help="Budget, e.g. area_mm2=400; repeatable. Giving any budget replaces the "
+              "default ones (area_mm2=400, power_W=300).")  # fmt: skip
+@click.option("--at-least", multiple=True, metavar="METRIC=NUMBER", help="Likewise, a floor.")
+@click.option("--starts", default=64, show_default=True,
+              help="Gradient starts per variant and structure.")  # fmt: skip
+@click.option("--steps", default=80, show_default=True, help="Gradient steps per start.")
+@click.option("--runtime", default="graph", show_default=True, metavar="NAME",
+              help="Launch cost between operations: eager, graph or none.")  # fmt: skip
+@click.option("--seed", default=0, show_default=True, help="Seed of training, sweep and search.")
+@click.option("--out", metavar="DIR", help="Run folder to make. Default: runs/pareto-<time>.")
+@click.option("--json", "as_json", is_flag=True, help="Print the summary as one JSON object.")
+def command(
+    workloads: tuple[str, ...],
+    variants: tuple[str, ...],
+    files: tuple[str, ...],
+    designs: int,
+    at_most: tuple[str, ...],
+    at_least: tuple[str, ...],
+    starts: int,
+    steps: int,
+    runtime: str,
+    seed: int,
+    out: str | None,
+    as_json: bool,
+) -> None:
+    """Sweep all variants on a workload, refine by gradient, draw the Pareto front.
+
+    Trains the reference MLP briefly, traces its step, evaluates a million designs of each
+    accelerator variant under the budgets, improves the front by gradient descent, and writes a
+    run folder with tables, manifest and figures: throughput against power against scalability.
+    """
+    begin = time.perf_counter()
+    for name in workloads:
+        check_choice("--workload", name, WORKLOADS)
+    check_choice("--runtime", runtime, LAUNCH_S)
+    for option, value, least in (("--starts", starts, 1), ("--steps", steps, 1)):
+        if value < least:
+            raise InputError(option, value, f"allowed: >= {least}")
+    if not 0 <= seed < 2**32:
+        raise InputError("--seed", seed, "allowed: 0 to 4294967295")
+    settings = pareto.Settings(
+        workloads=tuple(dict.fromkeys(workloads)) or pareto.DEFAULT_WORKLOADS,
+        spaces=_spaces(variants, files, constraints(at_most, at_least)),
+        designs=designs,
+        starts=starts,
+        steps=steps,
+        seed=seed,
+        options=Options(runtime=runtime),
+    )
+    with RunFolder.create(out or default_folder("pareto")) as run:
+        with progress_bars() as progress:
+            answers, seconds = pareto.run_pareto(settings, progress)
+            progress("drawing", 0.0)
+            pareto.write(run, settings, answers, {"compute": seconds})
+            progress("drawing", 1.0)
+        run_dir = run.commit()
+    summaries = {answer.workload.name: answer.summary() for answer in answers}
+    first = summaries[answers[0].workload.name]
+    if as_json:
+        total = sum(summary["designs"] for summary in summaries.values())
+        wall = time.perf_counter() - begin
+        print_json({
+            **first, "designs": total, "wall_s": wall, "run_dir": str(run_dir),
+            "workload": answers[0].workload.name, "workloads": summaries,
+        })  # fmt: skip
+        return
+    for name, summary in summaries.items():
+        _print_answer(name, summary)
+    click.echo(f"\nBudgets: {pareto.budgets(settings)}. Runtime: {runtime}.")
+    click.echo(f"Tables and figures: {run_dir} ({time.perf_counter() - begin:.0f} s)")
+
+
+def _spaces(
+    variants: tuple[str, ...], files: tuple[str, ...], budgets: tuple[Any, ...]
+) -> tuple[Space, ...]:
+    for name in variants:
+        check_choice("--variant", name, VARIANTS)
+    chosen = dict.fromkeys(variants) if variants or files else VARIANTS
+    spaces = [default_space(name) for name in chosen] + [Space.load(path) for path in files]
+    names = [space.variant for space in spaces]
+    for name in names:
+        if names.count(name) > 1:
+            raise InputError("--space", name, "each variant has one space")
+    return tuple(
+        space.with_constraints(budgets or space.constraints or pareto.DEFAULT_BUDGETS)
+        for space in spaces
+    )
+
+
+def _print_answer(name: str, summary: dict[str, Any]) -> None:
+    rows = [{"": "knee", "variant": v, **design} for v, design in summary["knee"].items()]
+    rows += [
+        {"": f"best {column.rsplit('_', 1)[0].removesuffix('_per')}", **design}
+        for column, design in summary["best"].items()
+    ]
+    frame = pd.DataFrame(rows)
+    shown = ["", "variant", *_COLUMNS, "dram_kind", "dram_stacks", "link_count"]
+    frame = frame[[column for column in shown if column in frame]].rename(columns=_COLUMNS)
+    click.echo("")
+    gain = summary["hypervolume"] - summary["hypervolume_before_refinement"]
+    print_table(
+        frame,
+        f"{name}: {summary['front_size']:,} designs on the front of {summary['designs']:,} "
+        f"({summary['feasible']:,} feasible); hypervolume {summary['hypervolume']:.3f}, "
+        f"{gain:+.3f} by gradient",
+    )

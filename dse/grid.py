@@ -1,0 +1,180 @@
+"""Grid sweeps: every combination of evenly spaced values, to an exact front.
+
+A grid factorises: under nested `vmap`s a sub-expression is computed only over the axes it depends
+on. Measured (systolic, reference trace, blocks of 2^18): one flat axis 282 ns of one core a
+design, one `vmap` for every axis 44, a variant's own axes (rows, columns, ...) flattened into
+one innermost `vmap` and each shared axis (voltage, clock, memories, links) outside 28. Hence the
+rule of `_Block`: own axes innermost and flat, which is where the costly contraction terms live and
+gives the compiler a long contiguous loop to vectorise; shared axes one `vmap` each. A block of
+more than 2^18 designs leaves the cache (2^20: 72 ns), so what does not fit is looped over on the
+host, the last shared axes first.
+
+The factorised program rounds differently from the flat one, so it only discards: designs that
+miss a limit or are beaten by more than `TOLERANCE`. The rest run through `Evaluator.table`, the one
+program that costs designs, so a grid's front is bit for bit that of its designs evaluated flat,
+whatever the block size.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pandas as pd
+
+from dse.evaluating import CHUNK, Evaluator, Options, evaluator, no_archive, objectives
+from dse.front import OBJECTIVES, Archive
+from dse.space import Space, default_space
+from dse.sweeping import WORKERS, Census, Progress, Sweep, collect_sweep, survivors_table
+from hwmodels import InputError
+from hwmodels.errors import check_choice
+from hwmodels.workloads.workload import Workload
+
+BLOCK = 2**18  # designs a call
+FILTER = 96  # archive points compared on the device: survivors cost a second evaluation
+TOLERANCE = 1e-5  # relative; the two programs differ by rounding, below 1e-6
+LIMIT = 10_000_000_000  # designs: some minutes on two cores
+
+
+def grid(
+    space: Space | Sequence[Space],
+    workload: Workload,
+    *,
+    points: int | Mapping[str, int] = 4,
+    options: Options | None = None,
+    limit: int = LIMIT,
+    block: int = BLOCK,
+    progress: Progress | None = None,
+) -> Sweep:
+    """Evaluate every combination of `points` values of each parameter, for every structure.
+
+    Args:
+      points: values of an axis, at most (discrete parameters may have fewer), ends included; a
+        mapping by parameter name gives others than the default, 4.
+      limit: the largest number of designs accepted.
+      block: designs evaluated at once; the result does not depend on it.
+      progress: `progress(done, held)` is called after every block.
+
+    Designs are numbered row-major over `space.numeric`, structure after structure.
+
+    Raises:
+      InputError: fewer than 2 points, an unknown parameter, more designs than `limit`, or no
+        design meets the limits (as `sweep`).
+    """
+    spaces = [space] if isinstance(space, Space) else list(space)
+    if not spaces:
+        raise InputError("space", "none", "at least one space")
+    if block < 1:
+        raise InputError("block", block, "allowed: >= 1")
+    counts = _points(spaces, points)
+    axes = [
+        {p.name: p.spread(counts.get(p.name, _DEFAULT)).astype(np.float32) for p in s.numeric}
+        for s in spaces
+    ]
+    cases = [(s, a, static) for s, a in zip(spaces, axes, strict=True) for static in s.structures()]
+    sizes = [math.prod(map(len, a.values())) for _, a, _ in cases]
+    if sum(sizes) > limit:
+        raise InputError("points", f"{sum(sizes):,} designs", f"allowed: at most {limit:,}")
+    begin = time.perf_counter()
+    starts = np.concatenate([[0], np.cumsum(sizes)[:-1]])
+    done, held = [0] * len(cases), [0] * len(cases)
+
+    def run(i: int) -> tuple[pd.DataFrame, Census]:
+        s, values, static = cases[i]
+        engine = evaluator(s, static, workload.training, options or Options())
+
+        def report(count: int, survivors: int) -> None:
+            done[i], held[i] = count, survivors
+            if progress is not None:
+                progress(sum(done), sum(held))
+
+        return _run_structure(engine, workload, _Block(s, values, block), int(starts[i]), report)
+
+    with ThreadPoolExecutor(WORKERS) as pool:
+        results = list(pool.map(run, range(len(cases))))
+    return collect_sweep([s.variant for s, _, _ in cases], results, begin)
+
+
+_DEFAULT = 4
+
+
+def _points(spaces: list[Space], points: int | Mapping[str, int]) -> dict[str, int]:
+    names = {p.name for s in spaces for p in s.numeric}
+    given = dict(points) if isinstance(points, Mapping) else dict.fromkeys(names, points)
+    for name, count in given.items():
+        check_choice("points", name, sorted(names))
+        if isinstance(count, bool) or not isinstance(count, int | np.integer) or count < 2:
+            raise InputError(f"points.{name}", count, "allowed: whole numbers >= 2")
+    return given
+
+
+class _Block:
+    """How a grid is cut: `levels` of axes under one `vmap` each, the rest looped over outside.
+
+    An axis that does not fit whole is cut into equal parts.
+    """
+
+    def __init__(self, space: Space, axes: dict[str, np.ndarray], most: int):
+        self.axes = axes
+        shared = {p.name for p in default_space(space.variant).numeric} & _shared_names()
+        own = [name for name in axes if name not in shared]
+        self.part: dict[str, int] = {}
+        room = most
+        for name in [*reversed(own), *[name for name in axes if name in shared]]:
+            length = len(axes[name])
+            self.part[name] = max(d for d in range(1, length + 1) if length % d == 0 and d <= room)
+            room //= self.part[name]
+        inner = [name for name in own if self.part[name] > 1] or own[-1:]
+        outer = [name for name in axes if name in shared and self.part[name] > 1]
+        self.levels = [*[[name] for name in outer], *([inner] if inner else [])]
+        self.looped = [name for name in axes if not any(name in level for level in self.levels)]
+        self.size = math.prod(self.part.values())
+        self.shape = tuple(math.prod(self.part[n] for n in level) for level in self.levels)
+
+    @property
+    def designs(self) -> int:
+        """Designs of the whole grid."""
+        return math.prod(map(len, self.axes.values()))
+
+    def __iter__(self) -> Iterator[tuple[dict[str, slice], list[Any], dict[str, Any]]]:
+        """Per block: the slice of every axis, values by level, scalars of the looped axes."""
+        ranges = [range(0, len(self.axes[name]), self.part[name]) for name in self.axes]
+        for corner in np.ndindex(*map(len, ranges)):
+            slices = {
+                name: slice(r[i], r[i] + self.part[name])
+                for name, r, i in zip(self.axes, ranges, corner, strict=True)
+            }
+            levels = []
+            for level in self.levels:
+                mesh = np.meshgrid(*[self.axes[n][slices[n]] for n in level], indexing="ij")
+                levels.append(dict(zip(level, map(np.ravel, mesh), strict=True)))
+            scalars = {name: self.axes[name][slices[name]][0] for name in self.looped}
+            yield slices, levels, scalars
+
+    def indices(self, positions: np.ndarray, slices: dict[str, slice]) -> np.ndarray:
+        """Row-major design numbers of flat `positions` within a block."""
+        order = [name for level in self.levels for name in level]
+        where = np.unravel_index(positions, [self.part[name] for name in order])
+        at = {name: np.full(len(positions), s.start) for name, s in slices.items()}
+        for name, index in zip(order, where, strict=True):
+            at[name] = at[name] + index
+        lengths = [len(axis) for axis in self.axes.values()]
+        return np.ravel_multi_index([at[name] for name in self.axes], lengths)
+
+    def values(self, indices: np.ndarray) -> dict[str, np.ndarray]:
+        """Values of the designs with these row-major numbers."""
+        where = np.unravel_index(indices, [len(axis) for axis in self.axes.values()])
+        return {name: axis[i] for (name, axis), i in zip(self.axes.items(), where, strict=True)}
+
+
+def _shared_names() -> set[str]:
+    spaces = [default_space(variant) for variant in ("systolic", "vector")]
+    return set.intersection(*[set(s.names) for s in spaces])

@@ -1,0 +1,196 @@
+"""The main job: train and trace the reference model, sweep every variant, refine, report.
+
+One `run_pareto` does it all and returns a `Report`; `write` puts it into a run folder. Nothing
+here models anything.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from dse.evaluating import Options
+from dse.front import OBJECTIVES, Front
+from dse.plots.fronts import draw_front
+from dse.readings import Constraint
+from dse.searching import Refinement, refine
+from dse.space import Space, default_space
+from dse.store import RunFolder, provenance
+from dse.sweeping import Sweep, sweep
+from hwmodels import VARIANTS, Workload, load_workload
+from hwmodels.workloads import mlp
+from hwmodels.workloads.datasets import random_samples
+from hwmodels.workloads.workload import same_shapes
+
+# A mid-size die with air cooling: the budgets under which variants compete unless others are given.
+DEFAULT_BUDGETS = (Constraint("area_mm2", 400.0), Constraint("power_W", 300.0))
+DEFAULT_WORKLOADS = ("mlp", "mlp-large")
+
+# stage (a short text), fraction of the stage done
+Progress = Callable[[str, float], None]
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What `run_pareto` is asked for; `designs` per workload."""
+
+    workloads: tuple[str, ...] = DEFAULT_WORKLOADS
+    spaces: tuple[Space, ...] = dataclasses.field(
+        default_factory=lambda: tuple(
+            default_space(variant).with_constraints(DEFAULT_BUDGETS) for variant in VARIANTS
+        )
+    )
+    designs: int = 1_000_000
+    starts: int = 64
+    steps: int = 80
+    seed: int = 0
+    options: Options = Options()
+
+
+@dataclass(frozen=True)
+class Answer:
+    """The answer for one workload: the sweep, its refinement, seconds of each."""
+
+    workload: Workload
+    sweep: Sweep
+    refinement: Refinement
+
+    @property
+    def front(self) -> Front:
+        """The joint front of all variants."""
+        return self.refinement.front
+
+    @property
+    def corners(self) -> tuple[dict[str, float], dict[str, float]]:
+        """(reference, ideal) of the hypervolume: worst and best of all variants' own fronts."""
+        every = pd.concat([f.table for f in self.refinement.variant_fronts.values()])
+        low, high = every.min(numeric_only=True), every.max(numeric_only=True)
+        worst = {o.column: float((low if o.maximise else high)[o.column]) for o in OBJECTIVES}
+        best = {o.column: float((high if o.maximise else low)[o.column]) for o in OBJECTIVES}
+        return worst, best
+
+    def summary(self) -> dict[str, Any]:
+        """What `dse pareto --json` says of this workload."""
+        worst, best = self.corners
+        return {
+            "designs": self.sweep.designs + self.refinement.candidates,
+            "feasible": self.sweep.census.feasible,
+            "gradients": self.refinement.gradients,
+            "front_size": len(self.front),
+            "hypervolume": self.front.hypervolume(worst, best),
+            "hypervolume_before_refinement": self.sweep.front.hypervolume(worst, best),
+            "hypervolume_reference": worst,
+            "hypervolume_ideal": best,
+            "best": {o.column: _plain(self.front.best(o)) for o in OBJECTIVES},
+            "knee": {
+                variant: _plain(front.knee())
+                for variant, front in self.refinement.variant_fronts.items()
+            },
+            "front_by_variant": {v: len(f) for v, f in self.front.by_variant().items()},
+            "sweep_s": self.sweep.wall_s,
+            "refine_s": self.refinement.wall_s,
+        }
+
+
+def _plain(row: pd.Series) -> dict[str, Any]:
+    """A row of a front as JSON-ready values; parameters of other variants left out."""
+    return {k: v.item() if hasattr(v, "item") else v for k, v in row.dropna().items()}
+
+
+def load(names: Sequence[str], seed: int, progress: Progress) -> list[Workload]:
+    """The named workloads, traced; the reference MLP after a real training run, whose measured
+    densities go into the trace."""
+    return same_shapes(
+        [_trained(seed, progress) if n == mlp.MLP.name else load_workload(n) for n in names]
+    )
+
+
+def _trained(seed: int, progress: Progress) -> Workload:
+    config = dataclasses.replace(mlp.MLP, seed=seed)
+    stage = f"training {config.name}"
+    progress(stage, 0.0)
+
+    def report(epoch: mlp.Epoch) -> None:
+        progress(stage, epoch.epoch / config.epochs)
+
+    result = mlp.train(config, random_samples(config), report)
+    return mlp.workload(config, result.densities)
+
+
+def run_pareto(settings: Settings, progress: Progress) -> tuple[list[Answer], float]:
+    """Answers for all workloads, and wall seconds. Raises `InputError` as `sweep` does."""
+    begin = time.perf_counter()
+    answers = []
+    spaces = list(settings.spaces)
+    for workload in load(settings.workloads, settings.seed, progress):
+        sweeping, refining = f"sweeping {workload.name}", f"refining {workload.name}"
+        progress(sweeping, 0.0)
+        swept = sweep(
+            spaces, workload, designs=settings.designs, seed=settings.seed,
+            options=settings.options, progress=_share(progress, sweeping, settings.designs),
+        )  # fmt: skip
+        progress(refining, 0.0)
+        refined = refine(
+            spaces, workload, swept, starts=settings.starts, steps=settings.steps,
+            seed=settings.seed, options=settings.options,
+            progress=_share(progress, refining, len(spaces)),
+        )  # fmt: skip
+        answers.append(Answer(workload, swept, refined))
+    return answers, time.perf_counter() - begin
+
+
+def _share(progress: Progress, stage: str, total: int) -> Callable[[int, int], None]:
+    return lambda done, _: progress(stage, done / total)
+
+
+def write(
+    run: RunFolder, settings: Settings, answers: Sequence[Answer], seconds: Mapping[str, float]
+) -> None:
+    """Tables, figures and manifest; the first workload's in the folder itself, the others' in a
+    subfolder of their name."""
+    for number, answer in enumerate(answers):
+        name = answer.workload.name
+        prefix = "" if number == 0 else f"{name}/"
+        (run.folder / prefix).mkdir(exist_ok=True)
+        own = answer.refinement.variant_fronts
+        run.write_table(f"{prefix}front", answer.front.table.assign(workload=name))
+        variants = pd.concat([f.table for f in own.values()], ignore_index=True)
+        run.write_table(f"{prefix}variant_fronts", variants.assign(workload=name))
+        run.write_table(f"{prefix}trace", answer.workload.frame())
+        draw_front(
+            {variant: front.table for variant, front in own.items()},
+            answer.front.table,
+            run.folder / prefix,
+            title=f"Training {name}: throughput, power and scalability",
+            budgets=f"Budgets: {budgets(settings)}. {answer.sweep.designs:,} random designs, "
+            f"{answer.refinement.gradients:,} gradient steps.",
+        )
+    run.write_manifest(
+        {
+            "command": "pareto",
+            "settings": {
+                "workloads": [answer.workload.name for answer in answers],
+                "designs_per_workload": settings.designs,
+                "starts": settings.starts,
+                "steps": settings.steps,
+                "seed": settings.seed,
+                **dataclasses.asdict(settings.options),
+                "spaces": [dataclasses.asdict(space) for space in settings.spaces],
+            },
+            "workloads": {answer.workload.name: answer.summary() for answer in answers},
+            "notes": {answer.workload.name: list(answer.workload.notes) for answer in answers},
+            "seconds": dict(seconds),
+            "provenance": provenance(),
+        }
+    )
+
+
+def budgets(settings: Settings) -> str:
+    """The budgets of all spaces in words."""
+    words = {", ".join(map(str, space.constraints)) or "none" for space in settings.spaces}
+    return "; ".join(sorted(words))
