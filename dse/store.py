@@ -40,21 +40,16 @@ class RunFolder:
     def __init__(self, path: Path, folder: Path) -> None:
         self.path, self.folder = path, folder
         self._made_parents: list[Path] = []
-        self._overwrite = False
 
     @classmethod
-    def create(cls, path: str | Path, overwrite: bool = False) -> RunFolder:
+    def create(cls, path: str | Path) -> RunFolder:
         """A folder to be filled and committed; missing parents are made.
 
-        `InputError` if `path` exists, which is then left untouched. With `overwrite` an earlier
-        run (a folder with a manifest, nothing else) is replaced, and only when `commit` is called.
+        `InputError` if `path` exists, which is then left untouched.
         """
         path = Path(path).absolute()
         if os.path.lexists(path):
-            if not overwrite:
-                raise InputError("--out", path, "exists already; choose a new folder")
-            if path.is_symlink() or not (path / MANIFEST).is_file():
-                raise InputError("--out", path, f"not a run folder (no {MANIFEST}): not replaced")
+            raise InputError("--out", path, "exists already; choose a new folder")
         made = [p for p in path.parents if not p.exists()]
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -65,7 +60,7 @@ class RunFolder:
             _remove_empty(made)
             raise InputError("--out", path, f"cannot be written: {error.strerror}") from error
         run = cls(path, Path(temporary))
-        run._made_parents, run._overwrite = made, overwrite
+        run._made_parents = made
         return run
 
     @classmethod
@@ -94,19 +89,10 @@ class RunFolder:
         umask = os.umask(0)
         os.umask(umask)
         self.folder.chmod(0o777 & ~umask)  # mkdtemp made it private
-        retired = self.folder.with_suffix(".replaced")
         if os.path.lexists(self.path):
-            if not (self._overwrite and (self.path / MANIFEST).is_file()):
-                raise InputError("--out", self.path, "appeared meanwhile; choose a new folder")
-            self.path.rename(retired)
-        try:
-            self.folder.rename(self.path)
-        except BaseException:
-            if retired.exists():
-                retired.rename(self.path)
-            raise
+            raise InputError("--out", self.path, "appeared meanwhile; choose a new folder")
+        self.folder.rename(self.path)
         self.folder = self.path
-        shutil.rmtree(retired, ignore_errors=True)
         return self.path
 
     def discard(self) -> None:

@@ -89,24 +89,7 @@ def test_existing_path_is_refused_and_untouched(tmp_path, kind):
     before = snapshot(tmp_path)
     with pytest.raises(InputError, match=r"--out.*choose a new folder"):
         RunFolder.create(path)
-    if kind != "full":  # overwriting is for earlier runs only
-        with pytest.raises(InputError, match="not a run folder"):
-            RunFolder.create(path, overwrite=True)
     assert snapshot(tmp_path) == before
-    assert os.listdir(tmp_path) == ["run"]
-
-
-def test_overwrite_replaces_an_earlier_run_only_at_commit(tmp_path):
-    path = tmp_path / "run"
-    for seed in (1, 2):
-        with RunFolder.create(path, overwrite=True) as run:
-            run.write_manifest({"seed": seed})
-            if seed == 2:
-                assert RunFolder.open(path).manifest() == {"seed": 1}
-            run.commit()
-    with RunFolder.create(path, overwrite=True) as run:
-        run.write_manifest({"seed": 3})  # and no commit
-    assert RunFolder.open(path).manifest() == {"seed": 2}
     assert os.listdir(tmp_path) == ["run"]
 
 
