@@ -2,6 +2,7 @@
 
 from dse.evaluating import Options
 from dse.front import Front
+from dse.grid import grid_sweep
 from dse.readings import Constraint
 from dse.searching import Refinement, refine
 from dse.space import Parameter, Space, default_space
@@ -16,6 +17,7 @@ __all__ = [
     "Space",
     "Sweep",
     "default_space",
+    "grid_sweep",
     "refine",
     "sweep",
 ]

@@ -4,7 +4,7 @@ A grid factorises: under nested `vmap`s a sub-expression is computed only over t
 on. Measured (systolic, reference trace, blocks of 2^18): one flat axis 282 ns of one core a
 design, one `vmap` for every axis 44, a variant's own axes (rows, columns, ...) flattened into
 one innermost `vmap` and each shared axis (voltage, clock, memories, links) outside 28. Hence the
-rule of `_Block`: own axes innermost and flat, which is where the costly contraction terms live and
+rule of `Block`: own axes innermost and flat, which is where the costly contraction terms live and
 gives the compiler a long contiguous loop to vectorise; shared axes one `vmap` each. A block of
 more than 2^18 designs leaves the cache (2^20: 72 ns), so what does not fit is looped over on the
 host, the last shared axes first.
@@ -19,10 +19,10 @@ from __future__ import annotations
 
 import functools
 import math
+import operator
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from typing import Any
 
 import jax
@@ -32,19 +32,21 @@ import pandas as pd
 
 from dse.evaluating import CHUNK, Evaluator, Options, evaluator, no_archive, objectives
 from dse.front import OBJECTIVES, Archive
-from dse.space import Space, default_space
-from dse.sweeping import WORKERS, Census, Progress, Sweep, collect_sweep, survivors_table
-from hwmodels import InputError
+from dse.space import DRAM_KIND, Space
+from dse.sweeping import WORKERS, Census, Progress, Sweep, gather, survivors_table
+from hwmodels import Accelerator, InputError
 from hwmodels.errors import check_choice
+from hwmodels.quantity import quantities
 from hwmodels.workloads.workload import Workload
 
 BLOCK = 2**18  # designs a call
 FILTER = 96  # archive points compared on the device: survivors cost a second evaluation
 TOLERANCE = 1e-5  # relative; the two programs differ by rounding, below 1e-6
+REFRESH = 16  # blocks between updates of those points, once the first few have passed
 LIMIT = 10_000_000_000  # designs: some minutes on two cores
 
 
-def grid(
+def grid_sweep(
     space: Space | Sequence[Space],
     workload: Workload,
     *,
@@ -96,11 +98,11 @@ def grid(
             if progress is not None:
                 progress(sum(done), sum(held))
 
-        return _run_structure(engine, workload, _Block(s, values, block), int(starts[i]), report)
+        return _run_structure(engine, workload, Block(values, block), int(starts[i]), report)
 
     with ThreadPoolExecutor(WORKERS) as pool:
         results = list(pool.map(run, range(len(cases))))
-    return collect_sweep([s.variant for s, _, _ in cases], results, begin)
+    return gather([s.variant for s, _, _ in cases], results, begin)
 
 
 _DEFAULT = 4
@@ -116,15 +118,15 @@ def _points(spaces: list[Space], points: int | Mapping[str, int]) -> dict[str, i
     return given
 
 
-class _Block:
+class Block:
     """How a grid is cut: `levels` of axes under one `vmap` each, the rest looped over outside.
 
     An axis that does not fit whole is cut into equal parts.
     """
 
-    def __init__(self, space: Space, axes: dict[str, np.ndarray], most: int):
+    def __init__(self, axes: dict[str, np.ndarray], most: int):
         self.axes = axes
-        shared = {p.name for p in default_space(space.variant).numeric} & _shared_names()
+        shared = {*quantities(Accelerator), DRAM_KIND}
         own = [name for name in axes if name not in shared]
         self.part: dict[str, int] = {}
         room = most
@@ -175,6 +177,115 @@ class _Block:
         return {name: axis[i] for (name, axis), i in zip(self.axes.items(), where, strict=True)}
 
 
-def _shared_names() -> set[str]:
-    spaces = [default_space(variant) for variant in ("systolic", "vector")]
-    return set.intersection(*[set(s.names) for s in spaces])
+def _run_structure(
+    engine: Evaluator, workload: Workload, blocks: Block, first: int, report: Progress
+) -> tuple[pd.DataFrame, Census]:
+    operations = jax.tree.map(jnp.asarray, engine.operations(workload))
+    screen = screening(engine, blocks)
+    archive, census = Archive(), Census(designs=blocks.designs)
+    waiting = np.empty(0, np.int64)
+
+    def cost(numbers: np.ndarray) -> None:
+        padded = np.resize(numbers, CHUNK)
+        values = blocks.values(padded)
+        result = engine.table(values, np.arange(CHUNK) < len(numbers), operations, no_archive())
+        rows = np.flatnonzero(np.asarray(result["keep"]))
+        payload = {f"value {k}": v[rows] for k, v in values.items()}
+        payload |= {f"metric {k}": np.asarray(v)[rows] for k, v in result["readings"].items()}
+        archive.add(np.asarray(result["points"])[rows], padded[rows] + first, payload)
+
+    def collect(slices: dict[str, slice], result: Any, least: int) -> None:
+        nonlocal waiting
+        keep, feasible = result
+        census.feasible += int(feasible)
+        positions = np.flatnonzero(np.asarray(keep))
+        waiting = np.concatenate([waiting, blocks.indices(positions, slices)])
+        while len(waiting) >= least:
+            cost(waiting[:CHUNK])
+            waiting = waiting[CHUNK:]
+
+    # A spread of the whole grid fills the filter before the first block.
+    cost(np.unique(np.linspace(0, blocks.designs - 1, CHUNK).astype(np.int64)))
+    subset = no_archive()
+    pending: tuple[dict[str, slice], Any] | None = None
+    for number, (slices, levels, scalars) in enumerate(blocks):
+        if number % REFRESH == 0 or number in (1, 2, 4, 8):
+            points = archive.filter_points(FILTER)
+            subset = np.full((FILTER, len(OBJECTIVES)), np.inf, np.float32)
+            subset[: len(points)] = points
+        # Dispatched before the last block is collected: the host merges while the device works.
+        result = screen(levels, scalars, operations, subset)
+        if pending is not None:
+            collect(*pending, least=CHUNK)
+        pending = (slices, result)
+        report((number + 1) * blocks.size, archive.size)
+    if pending is not None:
+        collect(*pending, least=1)
+    if not census.feasible:
+        census = _explain(engine, operations, blocks)
+    return survivors_table(engine, archive), census
+
+
+def _explain(engine: Evaluator, operations: Any, blocks: Block) -> Census:
+    """The counts by limit, of a grid none of whose designs meets all: a second pass."""
+    labels, count, census = engine.labels(operations), _program(engine, blocks, _count), Census()
+    for _, levels, scalars in blocks:
+        census.add(labels, blocks.size, count(levels, scalars, operations))
+    return census
+
+
+def screening(engine: Evaluator, blocks: Block) -> Callable[..., tuple[Any, Any]]:
+    """Compiled: (values by level, scalars, operations, archive) -> (may be on the front,
+    designs that meet all limits)."""
+    return _program(engine, blocks, _screen)
+
+
+def _program(engine: Evaluator, blocks: Block, reduce: Callable[..., Any]) -> Callable[..., Any]:
+    """Compiled: (values by level, scalars, operations, ...) ->
+    `reduce(points, worst margin, margins, ...)`.
+
+    Points (a tuple, minimised) and margins have one axis for each level.
+    """
+    key = (reduce, tuple(map(tuple, blocks.levels)))
+
+    def program(levels: Any, scalars: Any, operations: Any, *rest: Any) -> Any:
+        def one(*parts: dict[str, Any]) -> tuple[Any, Any, Any]:
+            values = functools.reduce(operator.or_, parts, scalars)
+            readings, margins = engine.one(values, operations)
+            limits = tuple(margins[name] for name in sorted(margins))  # as `labels` orders them
+            # The minimum is taken in here, so that it too factorises.
+            return tuple(objectives(readings)), functools.reduce(jnp.minimum, limits), limits
+
+        for level in reversed(range(len(levels))):
+            one = jax.vmap(one, in_axes=[0 if i == level else None for i in range(len(levels))])
+        return reduce(*one(*levels), *rest)
+
+    return engine.programs.setdefault(key, jax.jit(program))
+
+
+def _screen(points: Any, worst: Any, _: Any, archive: Any) -> tuple[Any, Any]:
+    """Which designs may be on the front, and how many meet all limits."""
+    keep = (worst >= -TOLERANCE) & ~_beaten(points, archive)
+    return keep.reshape(-1), jnp.sum(worst >= 0)
+
+
+def _count(_: Any, worst: Any, margins: Any) -> dict[str, Any]:
+    """As counted by `Evaluator.table`."""
+    nearest = jnp.argmax(worst.reshape(-1))
+    return {
+        "feasible": jnp.sum(worst >= 0),
+        "met": jnp.stack([jnp.sum(margin >= 0) for margin in margins]),
+        "best": jnp.stack([margin.max() for margin in margins]),
+        "nearest": jnp.stack([margin.reshape(-1)[nearest] for margin in margins]),
+    }
+
+
+def _beaten(points: tuple[Any, ...], archive: Any) -> Any:
+    """Mask of the points that some archive row betters by more than `TOLERANCE` everywhere."""
+    eased = [axis - TOLERANCE * jnp.abs(axis) for axis in points]
+
+    def beat(beaten: Any, row: Any) -> tuple[Any, None]:
+        better = [row[i] < axis for i, axis in enumerate(eased)]
+        return beaten | functools.reduce(jnp.logical_and, better), None
+
+    return jax.lax.scan(beat, jnp.zeros(points[0].shape, bool), archive, unroll=16)[0]

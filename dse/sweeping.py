@@ -151,11 +151,21 @@ def sweep(
     with ThreadPoolExecutor(WORKERS) as pool:
         results = list(pool.map(run, range(len(cases))))
 
+    return gather([s.variant for s, _ in cases], results, begin)
+
+
+def gather(
+    variants: Sequence[str], results: Sequence[tuple[pd.DataFrame, Census]], begin: float
+) -> Sweep:
+    """One result of the tables and censuses of structures; `begin`: when the sweep did.
+
+    Raises `InputError` if no design meets the limits.
+    """
     census = Census()
     tables: dict[str, list[pd.DataFrame]] = {}
-    for (s, _), (table, counts) in zip(cases, results, strict=True):
+    for variant, (table, counts) in zip(variants, results, strict=True):
         census.merge(counts)
-        tables.setdefault(s.variant, []).append(table)
+        tables.setdefault(variant, []).append(table)
     census.check()
     own = {variant: pd.concat(parts, ignore_index=True) for variant, parts in tables.items()}
     return Sweep(

@@ -13,16 +13,22 @@ from hwmodels import reduce
 from hwmodels.accelerators.base import Accelerator
 from hwmodels.accelerators.costing import (
     LAUNCH_S,
-    contraction_cost,
+    Rates,
+    Work,
+    bound_terms,
+    contraction_work,
+    energy_terms,
     prepare,
-    vector_cost,
+    time_terms,
+    vector_work,
 )
 from hwmodels.errors import InputError, check_choice
 from hwmodels.fleet.scaling import Fleet, fleet_metrics
 from hwmodels.metrics import Metrics
 from hwmodels.parts import die
 from hwmodels.parts.mac import FORMATS
-from hwmodels.relax import EXACT, Relax
+from hwmodels.quantity import check_quantities
+from hwmodels.relax import EXACT, MODES, Relax
 from hwmodels.workloads.numeric import RESIDENT_ROLES, Operations
 from hwmodels.workloads.workload import Workload
 
@@ -50,12 +56,19 @@ def evaluate(
       relax: how ceilings and maxima differentiate; forward values are exact by default.
 
     Raises:
-      InputError: not a chip or workload, or an unknown option.
+      InputError: not a chip, workload or fleet, a plain number outside its range, or an
+        unknown option.
     """
     if not isinstance(chip, Accelerator):
         raise InputError("chip", type(chip).__name__, "allowed: an accelerator of VARIANTS")
     if not isinstance(workload, Workload):
         raise InputError("workload", type(workload).__name__, "allowed: a hwmodels Workload")
+    fleet = fleet or Fleet()
+    if not isinstance(fleet, Fleet):
+        raise InputError("fleet", type(fleet).__name__, "allowed: a hwmodels Fleet")
+    check_quantities(chip)
+    check_quantities(fleet, "fleet.")
+    check_choice("relax.mode", relax.mode, MODES)
     check_choice("runtime", runtime, LAUNCH_S)
     check_choice("residency", residency, RESIDENCY)
     labels = tuple(
@@ -64,7 +77,7 @@ def evaluate(
     )
     operations = workload.at_format(FORMATS[chip.number_format].bits)
     return _evaluate(
-        chip, operations, fleet or Fleet(), relax,
+        chip, operations, fleet, relax,
         training=workload.training, runtime=runtime, residency=residency, labels=labels,
     )  # fmt: skip
 
@@ -114,35 +127,29 @@ def model(
         lambda a, b: jnp.concatenate([a, b]), operations.vector, operations.movement
     )
     groups = (
-        (lambda op: contraction_cost(chip, rates, op, relax), operations.contraction),
-        (lambda op: vector_cost(chip, rates, op, relax), elementwise),
+        (lambda op: contraction_work(chip, rates, op, relax), operations.contraction),
+        (lambda op: vector_work(rates, op, relax), elementwise),
     )
-    time_terms: dict[str, Any] = {}
-    energy_terms: dict[str, Any] = {}
-    work_terms: dict[str, Any] = {}
-    backward: Any = 0.0
+    sums = [reduce.total(_with_backward(ask, rates), ops, stacked) for ask, ops in groups]
+    work, backward = jax.tree.map(lambda a, b: a + b, *sums)
     rows: dict[str, Any] = {}
-    for cost, ops in groups:
-        sums, late = reduce.total(functools.partial(_with_backward, cost), ops, stacked)
-        backward = backward + late
-        for into, key in ((time_terms, "time"), (energy_terms, "energy"), (work_terms, "work")):
-            for name, value in sums[key].items():
-                into[name] = into.get(name, 0.0) + value
     if labels is not None:
-        rows["contraction"], both = (reduce.each(cost, ops) for cost, ops in groups)
+        rows["contraction"], both = (
+            jax.vmap(lambda op, ask=ask: _row(rates, ask(op)))(ops) for ask, ops in groups
+        )
         rows["vector"] = jax.tree.map(lambda leaf: leaf[:moved], both)
         rows["movement"] = jax.tree.map(lambda leaf: leaf[moved:], both)
 
-    time = sum(time_terms.values())
-    energy_terms |= {f"static_{k}": watts * time for k, watts in rates.static_power.items()}
-    energy = sum(energy_terms.values())
+    times, energies = time_terms(rates, work), energy_terms(rates, work)
+    time = sum(times.values())
+    energies |= {f"static_{k}": watts * time for k, watts in rates.static_power.items()}
+    energy = sum(energies.values())
     area = sum(rates.areas.values())
     scaled = fleet_metrics(fleet, chip.link, totals, time, backward, relax)
     # While a chip waits for the network it pays its static power only.
-    waiting = sum(rates.static_power.values()) * (scaled["step"] - time)
+    waiting = sum(rates.static_power.values()) * scaled["waiting"]
     step_energy = energy + waiting
     cost = rates.die_cost + chip.dram.stacks * chip.dram.cost + chip.link.count * chip.link.cost
-    work_terms["macs_per_cycle"] = chip.macs_per_cycle
     return Metrics(
         time=scaled["step"],
         throughput=fleet.chips * totals.samples / scaled["step"],
@@ -155,25 +162,39 @@ def model(
         efficiency=scaled["efficiency"],
         chips_80=scaled["chips_80"],
         fleet_power=fleet.chips * step_energy / scaled["step"],
-        utilization=work_terms["macs"] / (chip.macs_per_cycle * rates.clock * time),
+        utilization=work.macs / (chip.macs_per_cycle * rates.clock * time),
         clock=rates.clock,
         margins=_margins(chip, rates, totals, area, training),
-        time_terms=time_terms,
-        energy_terms=energy_terms,
-        power_terms={name: joule / scaled["step"] for name, joule in energy_terms.items()}
+        time_terms=times,
+        energy_terms=energies,
+        power_terms={name: joule / scaled["step"] for name, joule in energies.items()}
         | {"static_waiting": waiting / scaled["step"]},
         area_terms=rates.areas,
-        work_terms=work_terms,
+        work_terms={**work._asdict(), "macs_per_cycle": chip.macs_per_cycle},
         resident=dict(zip(RESIDENT_ROLES, rates.resident, strict=True)),
         operations=rows,
         labels=labels or (),
     )
 
 
-def _with_backward(cost: Any, operation: Any) -> tuple[Any, Any]:
-    """An operation's terms, and its time if it belongs to the backward phase."""
-    terms = cost(operation)
-    return terms, operation.backward * sum(terms["time"].values())
+def _with_backward(ask: Any, rates: Rates) -> Any:
+    """From an operation to its work, and its time if it belongs to the backward phase."""
+
+    def cost(operation: Any) -> tuple[Work, Any]:
+        work = ask(operation)
+        return work, operation.backward * sum(time_terms(rates, work).values())
+
+    return cost
+
+
+def _row(rates: Rates, work: Work) -> dict[str, dict[str, Any]]:
+    """The terms of one run of an operation, for a person."""
+    return {
+        "time": time_terms(rates, work),
+        "bound": bound_terms(rates, work),
+        "energy": energy_terms(rates, work),
+        "work": work._asdict(),
+    }
 
 
 def _margins(

@@ -14,6 +14,9 @@ from typing import Any
 
 from hwmodels.errors import InputError, check_choice
 
+# A bound, read back from SI or through float32, may come out this much (relative) outside.
+ROUNDING = 1e-6
+
 
 @dataclass(frozen=True)
 class Quantity:
@@ -33,7 +36,9 @@ class Quantity:
         allowed = f"allowed: {self.low:g} to {self.high:g} {self.unit}".rstrip()
         if isinstance(value, bool) or not isinstance(value, (int, float)):
             raise InputError(field or self.name, value, f"{allowed}, a number")
-        if not math.isfinite(value) or not self.low <= value <= self.high:
+        low = self.low - abs(self.low) * ROUNDING
+        high = self.high + abs(self.high) * ROUNDING
+        if not math.isfinite(value) or not low <= value <= high:
             raise InputError(field or self.name, value, allowed)
         return float(value)
 
@@ -80,13 +85,24 @@ def replace_quantities(instance: Any, values: dict[str, Any]) -> Any:
             continue
         check_choice("parameter", name, [*known, *choices])
         number = known[name]
-        if isinstance(value, (bool, int, float, str)) or value is None:
+        if isinstance(value, (int, float)) or not hasattr(value, "dtype"):
             value = number.check(value)
         branch = tree
         for part in number.path[:-1]:
             branch = branch.setdefault(part, {})
         branch[number.path[-1]] = value * number.scale
     return _replace(instance, tree)
+
+
+def check_quantities(instance: Any, prefix: str = "") -> None:
+    """Raise `InputError` if a static field of `instance` is no choice, or a plain number of it
+    is outside its range; arrays and traced numbers pass."""
+    for name, choices in structure(type(instance)).items():
+        check_choice(f"{prefix}{name}", getattr(instance, name), choices)
+    numbers = quantities(type(instance))
+    for name, value in read_quantities(instance).items():
+        if isinstance(value, (int, float)):
+            numbers[name].check(value, f"{prefix}{name}")
 
 
 def read_quantities(instance: Any) -> dict[str, Any]:

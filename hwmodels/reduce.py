@@ -1,9 +1,8 @@
 """The only place that knows how operations are summed.
 
-`each` stacks the cost of every operation (for breakdowns a person reads); `total` adds them up
-with a scan, so that compile time and memory do not grow with the number of operations and no
-fusion of the whole network can form (unrolled, XLA on CPUs collapses between 4 and 15
-operations). Both call the same scalar cost function; sums agree to rounding.
+`total` adds the costs of single operations up with a scan, so that compile time and memory do not
+grow with the number of operations and no fusion of the whole network can form (unrolled, XLA on
+CPUs collapses between 4 and 15 operations).
 """
 
 from __future__ import annotations
@@ -13,13 +12,6 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-
-Cost = Callable[[Any], dict[str, dict[str, Any]]]
-
-
-def each(cost: Cost, operations: Any) -> dict[str, dict[str, Any]]:
-    """Costs of one run of every operation, stacked over the leading axis of `operations`."""
-    return jax.vmap(cost)(operations)
 
 
 def total(cost: Callable[[Any], Any], operations: Any, stacked: bool = False) -> Any:

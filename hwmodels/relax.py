@@ -22,7 +22,11 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-UNAVAILABLE = 1e15  # factor on the cost of a candidate that does not fit; finite, so 0 * it = 0
+MODES = ("straight_through", "smooth")
+UNAVAILABLE = 1e15  # factor on the rank of a candidate that does not fit; finite, so 0 * it = 0
+# Added under a blend's root, where both arguments may be 0 (no backward phase, no bytes) and the
+# root's slope would be infinite: 1e-18 in absolute terms, below any time, byte or rank.
+TINY = 1e-36
 
 
 @functools.partial(
@@ -51,7 +55,7 @@ class Relax:
         return x if self.smooth else _floor(x)
 
     def maximum(self, *values: Any) -> Any:
-        """Largest of non-negative values of which at least one is positive."""
+        """Largest of non-negative values."""
         return functools.reduce(self._blend if self.smooth else jnp.maximum, values)
 
     def minimum(self, *values: Any) -> Any:
@@ -84,8 +88,7 @@ class Relax:
     def _blend(self, a: Any, b: Any) -> Any:
         total, gap = a + b, a - b
         width = total / self.sharpness
-        # The root's argument is never 0: `total` is positive.
-        return 0.5 * (total + jnp.sqrt(gap * gap + width * width))
+        return 0.5 * (total + jnp.sqrt(gap * gap + width * width + TINY))
 
 
 EXACT = Relax()

@@ -15,6 +15,8 @@ every 20 K. Left out: process corners, body bias, self-heating, wire delay.
 
 from __future__ import annotations
 
+import functools
+import itertools
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -27,7 +29,13 @@ from hwmodels.quantity import quantity
 _NM = 1e-9
 NODES_NM = (3.0, 5.0, 7.0, 10.0, 14.0, 16.0, 20.0, 28.0, 45.0, 65.0, 90.0, 130.0)
 
-_KNOTS = np.log(np.asarray(NODES_NM))
+# Interpolation runs outwards from this node, so that few and small terms add up in float32.
+_PIVOT = NODES_NM.index(20.0)
+_LOG_NODES = np.log(np.asarray(NODES_NM) / NODES_NM[_PIVOT])
+_WIDTHS = np.diff(_LOG_NODES)
+_ABOVE = _LOG_NODES[:-1] >= 0
+_START = np.where(_ABOVE, _LOG_NODES[:-1], _LOG_NODES[1:])
+_REACH = np.where(_ABOVE, _WIDTHS, -_WIDTHS)
 # Nominal supply [V] and threshold [V]: typical foundry values; threshold is an estimate.
 NOMINAL_V = (0.70, 0.75, 0.75, 0.75, 0.80, 0.80, 0.85, 0.90, 1.00, 1.10, 1.20, 1.30)
 THRESHOLD_V = (0.28, 0.29, 0.30, 0.31, 0.32, 0.32, 0.34, 0.35, 0.35, 0.36, 0.38, 0.40)
@@ -94,14 +102,17 @@ class Technology:
     )
 
     def lookup(self, table: tuple[float, ...]) -> Any:
-        """Monotone piecewise-linear interpolation in log-log, as a sum of clipped ramps.
+        """Monotone cubic interpolation in log-log (Fritsch and Carlson, 1980).
 
-        Ramps, not a search: no gather, so batches of nodes vectorise.
+        A sum over segments of polynomials in a clipped coordinate, not a search: no gather, so
+        batches of nodes vectorise. Cubic, not linear: designs sit on the knots, where a kink
+        would have no derivative.
         """
-        values = np.log(np.asarray(table))
-        ramps = jnp.clip(jnp.log(self.node / _NM) - _KNOTS[:-1], 0.0, np.diff(_KNOTS))
-        slopes = np.diff(values) / np.diff(_KNOTS)
-        return jnp.exp(values[0] + jnp.sum(slopes.astype(ramps.dtype) * ramps))
+        away = jnp.log(self.node / (NODES_NM[_PIVOT] * _NM))
+        start, reach = _START.astype(away.dtype), _REACH.astype(away.dtype)
+        t = jnp.clip((away - start) / reach, 0.0, 1.0)
+        first, second, third = _segments(table).astype(t.dtype)
+        return table[_PIVOT] * jnp.exp(jnp.sum(t * (first + t * (second + t * third))))
 
     def resolve(self) -> Process:
         """Everything that parts need to know of the process, computed once for a design."""
@@ -124,6 +135,23 @@ class Technology:
             sram_leakage=self.lookup(SRAM_LEAKAGE_MW_MIBIT) * 1e-3 * 8 / 2**20 * leakage,
             wafer_price=self.lookup(WAFER_PRICE_USD),
         )
+
+
+@functools.cache
+def _segments(table: tuple[float, ...]) -> np.ndarray:
+    """Coefficients of t, t^2, t^3 of each segment's Hermite cubic, t running from the pivot."""
+    steps = np.diff(np.log(np.asarray(table)))
+    slopes = steps / _WIDTHS
+    knots = slopes[[0, *range(len(slopes))]]
+    for i, (before, after) in enumerate(itertools.pairwise(slopes)):
+        left, right = _WIDTHS[i] + 2 * _WIDTHS[i + 1], 2 * _WIDTHS[i] + _WIDTHS[i + 1]
+        rising = before * after > 0  # else a local extremum, flat
+        knots[i + 1] = (left + right) / (left / before + right / after) if rising else 0.0
+    knots[-1] = slopes[-1]
+    rise = np.where(_ABOVE, steps, -steps)
+    start = np.where(_ABOVE, knots[:-1], knots[1:]) * _REACH
+    end = np.where(_ABOVE, knots[1:], knots[:-1]) * _REACH
+    return np.stack([start, 3 * rise - 2 * start - end, start + end - 2 * rise])
 
 
 def _drive(voltage: Any, threshold: Any) -> Any:

@@ -67,9 +67,12 @@ def step(weights, batch):
     return weights - 0.1 * slope
 
 
-shapes = jax.ShapeDtypeStruct((300,), "float32"), (
-    jax.ShapeDtypeStruct((64, 300), "float32"),
-    jax.ShapeDtypeStruct((64,), "float32"),
+shapes = (
+    jax.ShapeDtypeStruct((300,), "float32"),
+    (
+        jax.ShapeDtypeStruct((64, 300), "float32"),
+        jax.ShapeDtypeStruct((64,), "float32"),
+    ),
 )
 linear = hwmodels.trace(step, *shapes, name="linear")
 print(f"{linear.macs:,.0f} multiply-accumulates, {linear.flops:,.0f} FLOPs a step")

@@ -42,7 +42,7 @@ def pairwise(
         "its front in all three. Outlined points: on the joint front of all variants. "
     )
     rows = _legend_rows(tables, 5)
-    head, foot = _wrap(budgets, 148), _wrap(meaning + notes, 148)
+    head, foot = textwrap.wrap(budgets, 120), textwrap.wrap(meaning + notes, 120)
     top, bottom = 0.32 + _LINE_INCHES * len(head), 0.16 + 0.18 * rows + _LINE_INCHES * len(foot)
     width, height = style.TWO_COLUMN_INCHES, 2.35 + top + bottom
     with style.style():
@@ -72,7 +72,7 @@ def three_dimensional(
         "shadows on the floor. "
     )
     rows = _legend_rows(tables, 3)
-    head, foot = _wrap(budgets, 108), _wrap(meaning + notes, 108)
+    head, foot = textwrap.wrap(budgets, 93), textwrap.wrap(meaning + notes, 93)
     top, bottom = 0.3 + _LINE_INCHES * len(head), 0.16 + 0.18 * rows + _LINE_INCHES * len(foot)
     width, height = 5.6, 4.2 + top + bottom
     with style.style():
@@ -247,7 +247,3 @@ def _legend(figure: Figure, tables: Tables, bottom: float, columns: int) -> None
 
 def _label(objective: Objective) -> str:
     return f"{objective.label} ({objective.unit})"
-
-
-def _wrap(text: str, width: int) -> list[str]:
-    return textwrap.wrap(text, width)

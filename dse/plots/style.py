@@ -136,7 +136,7 @@ def log_ticks(low: float, high: float, most: int = 6) -> NDArray[np.float64]:
         if len(ticks) >= 3:
             break
     stride = -(-len(ticks) // most)
-    return ticks[(-len(ticks)) % stride :: stride] if stride > 1 else ticks
+    return ticks[(len(ticks) - 1) % stride :: stride] if stride > 1 else ticks
 
 
 def engineering(value: float) -> str:

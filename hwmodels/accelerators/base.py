@@ -75,8 +75,13 @@ class Accelerator:
         """Simple fp32 operations a cycle outside contractions."""
         raise NotImplementedError
 
-    def contraction(self, op: Contractions, relax: Relax) -> Compute:
-        """Cycles and buffer traffic of one contraction."""
+    def contraction(self, op: Contractions, relax: Relax, besides: Any) -> Compute:
+        """Cycles and buffer traffic of one contraction.
+
+        `besides`: bytes that the operation moves through the buffer besides this traffic. A
+        variant that ranks mappings by time counts them, or a faster buffer could make it
+        choose a slower mapping.
+        """
         raise NotImplementedError
 
     def mac_energy(self, process: Process) -> dict[str, Any]:

@@ -4,16 +4,18 @@
     time = busy + fill_drain + memory_latency + launch  (none of which overlaps)
 
 `prepare` computes once per design what does not depend on the operation (clock under the power
-cap, energies per byte, resident shares, areas, static power), as `Rates`; `contraction_cost` and
-`vector_cost` cost one operation. Residency: half of the shared buffer holds tiles in flight, the
-other half keeps tensors between operations and steps, role by role in the order that saves most
-traffic per byte; a role that fits in part is resident in part.
+cap, energies per byte, resident shares, areas, static power), as `Rates`; `contraction_work` and
+`vector_work` say what one operation asks for, as `Work`; times and energies are linear in it.
+
+Residency: half of the shared buffer holds tiles in flight, the other half keeps tensors between
+operations and steps, role by role in the order that saves most traffic per byte; a role that fits
+in part is resident in part.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 
@@ -34,20 +36,26 @@ LAUNCH_S = {"eager": 5e-6, "graph": 1e-6, "none": 0.0}
 
 @dataclass(frozen=True)
 class Rates:
-    """Per-design numbers that all operations share (SI)."""
+    """Per-design numbers that all operations share (SI).
+
+    `period` [s] of the clock, and per byte of buffer and DRAM and per slot of the vector unit;
+    energies per byte, multiply-accumulate (by part) and slot; `resident`: shares by role.
+    """
 
     clock: Any
-    buffer_bandwidth: Any
-    dram_bandwidth: Any
+    period: Any
+    buffer_period: Any
+    slot_period: Any
+    dram_period: Any
+    dram_latency: Any
+    launch: float
     buffer_energy: Any
     dram_energy: Any
     mac_energy: dict[str, Any]
     delivery_energy: dict[str, Any]
     slot_energy: Any
-    vector_rate: Any
     resident: tuple[Any, ...]
     tile_capacity: Any
-    launch: float
     areas: dict[str, Any]
     static_power: dict[str, Any]
     peak_power: Any
@@ -87,6 +95,7 @@ def prepare(
     constant = sum(steady.values()) + dram_energy * dram_bandwidth
     capped = jnp.maximum((chip.tdp - constant) / per_cycle, SMALLEST_CLOCK)
     clock = relax.minimum(chip.clock, capped)
+    period = 1.0 / clock
 
     share = RESIDENT_SHARE if residency == "warm" else 0.0
     room = share * chip.sram.capacity
@@ -96,17 +105,19 @@ def prepare(
     )
     return Rates(
         clock=clock,
-        buffer_bandwidth=chip.sram.bandwidth * clock,
-        dram_bandwidth=dram_bandwidth,
+        period=period,
+        buffer_period=period / chip.sram.bandwidth,
+        slot_period=period / vector_rate,
+        dram_period=1.0 / dram_bandwidth,
+        dram_latency=chip.dram.latency,
+        launch=LAUNCH_S[runtime],
         buffer_energy=buffer_energy,
         dram_energy=dram_energy,
         mac_energy=mac_energy,
         delivery_energy=delivery,
         slot_energy=slot_energy,
-        vector_rate=vector_rate,
         resident=resident,
         tile_capacity=(1.0 - RESIDENT_SHARE) * chip.sram.capacity,
-        launch=LAUNCH_S[runtime],
         areas=areas,
         static_power={**steady, "clock_tree": clock_energy * clock},
         peak_power=constant + per_cycle * clock,
@@ -128,83 +139,115 @@ def chip_areas(chip: Accelerator, process: Process) -> dict[str, Any]:
 
 
 def _logic_area(areas: dict[str, Any]) -> Any:
-    return sum(v for part, v in areas.items() if part not in ("buffer", "dram_phy", "link_phy"))
+    # In every variant "local" and "register" are SRAM, whose leakage is counted per byte.
+    other = ("buffer", "local", "register", "dram_phy", "link_phy")
+    return sum(v for part, v in areas.items() if part not in other)
 
 
-def contraction_cost(
-    chip: Accelerator, rates: Rates, op: Contractions, relax: Relax
-) -> dict[str, dict[str, Any]]:
-    """Time terms [s], dynamic energy by part [J] and work of one contraction."""
-    compute = chip.contraction(op, relax)
+class Work(NamedTuple):
+    """What one run of an operation asks of a chip. Linear: the work of several runs is the sum.
+
+    `busy` [s]: the slowest of the overlapped resources; `cycles`, `overhead`: of the compute
+    units, busy and in fill and drain; `slots`: lane cycles of the vector unit; `delivered_bytes`:
+    between shared buffer and compute units; `buffer_bytes`: all traffic of the buffer; `misses`:
+    loaded DRAM accesses that are exposed; `launches`: 1.
+    """
+
+    busy: Any
+    cycles: Any
+    overhead: Any
+    macs: Any
+    slots: Any
+    delivered_bytes: Any
+    buffer_bytes: Any
+    dram_bytes: Any
+    misses: Any
+    launches: Any
+
+
+def contraction_work(chip: Accelerator, rates: Rates, op: Contractions, relax: Relax) -> Work:
+    """The work of one contraction with its fused epilogue."""
     word = FORMATS[chip.number_format].bits / 8
     away = [1.0 - share for share in rates.resident]
     left = op.lhs_bytes * _weigh(op.lhs_role, away)
     right = op.rhs_bytes * _weigh(op.rhs_role, away)
     result = op.out_bytes * _weigh(op.out_role, away)
-    # Ranked by bytes as if nothing were resident, so that residency cannot change the tiling.
     left_passes, right_passes = dram_passes(
-        op.m, op.n, op.k, (op.lhs_bytes, op.rhs_bytes), word, rates.tile_capacity, relax
+        op.m, op.n, op.k, (left, right), word, rates.tile_capacity, relax
     )
-    extra = _traffic(op.extra, away)
-    dram_bytes = left * left_passes + right * right_passes + result + extra
-    every_byte = op.lhs_bytes + op.rhs_bytes + op.out_bytes + _sum(op.extra)
-    buffer_bytes = compute.buffer_bytes + dram_bytes + _sum(op.extra)
-    macs = op.batch * op.m * op.n * op.k
-    energy = {part: macs * joule for part, joule in rates.mac_energy.items()}
-    for part, joule in rates.delivery_energy.items():
-        energy[part] = compute.buffer_bytes * joule
-    return _finish(
-        chip, rates, relax, energy,
-        cycles=compute.cycles, overhead=compute.overhead,
-        slots=vector_unit.slots(op.simple, op.special),
-        buffer_bytes=buffer_bytes, dram_bytes=dram_bytes, every_byte=every_byte, macs=macs,
+    dram_bytes = left * left_passes + right * right_passes + result + _traffic(op.extra, away)
+    besides = dram_bytes + _sum(op.extra)
+    compute = chip.contraction(op, relax, besides)
+    return _work(
+        rates, relax,
+        cycles=compute.cycles, overhead=compute.overhead, macs=op.batch * op.m * op.n * op.k,
+        slots=vector_unit.slots(op.simple, op.special), delivered_bytes=compute.buffer_bytes,
+        besides=besides, dram_bytes=dram_bytes,
+        every_byte=op.lhs_bytes + op.rhs_bytes + op.out_bytes + _sum(op.extra),
     )  # fmt: skip
 
 
-def vector_cost(
-    chip: Accelerator, rates: Rates, op: VectorOperations, relax: Relax
-) -> dict[str, dict[str, Any]]:
-    """As `contraction_cost`, for a fusion group without contraction or a movement of data."""
-    away = [1.0 - share for share in rates.resident]
-    dram_bytes = _traffic(op.traffic, away)
+def vector_work(rates: Rates, op: VectorOperations, relax: Relax) -> Work:
+    """The work of a fusion group without contraction, or of a movement of data."""
+    dram_bytes = _traffic(op.traffic, [1.0 - share for share in rates.resident])
     every_byte = _sum(op.traffic)
     zero = jnp.zeros_like(dram_bytes)
-    return _finish(
-        chip, rates, relax, {},
-        cycles=zero, overhead=zero, slots=vector_unit.slots(op.simple, op.special),
-        buffer_bytes=every_byte + dram_bytes, dram_bytes=dram_bytes, every_byte=every_byte,
-        macs=zero,
+    return _work(
+        rates, relax,
+        cycles=zero, overhead=zero, macs=zero, slots=vector_unit.slots(op.simple, op.special),
+        delivered_bytes=zero, besides=every_byte + dram_bytes, dram_bytes=dram_bytes,
+        every_byte=every_byte,
     )  # fmt: skip
 
 
-def _finish(
-    chip: Accelerator, rates: Rates, relax: Relax, energy: dict[str, Any], *, cycles: Any,
-    overhead: Any, slots: Any, buffer_bytes: Any, dram_bytes: Any, every_byte: Any, macs: Any,
-) -> dict[str, dict[str, Any]]:  # fmt: skip
-    bounds = {
-        "compute": cycles / rates.clock,
-        "on_chip": buffer_bytes / rates.buffer_bandwidth,
-        "dram": dram_bytes / rates.dram_bandwidth,
-        "vector": slots / (rates.vector_rate * rates.clock),
-    }
-    # One loaded access is exposed per operation, in the share that is not already on chip.
-    misses = jnp.minimum(dram_bytes / jnp.maximum(every_byte, 1.0), 1.0)
-    time = {
-        "busy": relax.maximum(*bounds.values()),
-        "fill_drain": overhead / rates.clock,
-        "memory_latency": chip.dram.latency * misses,
-        "launch": rates.launch + 0.0 * cycles,
-    }
+def _work(
+    rates: Rates, relax: Relax, *, cycles: Any, overhead: Any, macs: Any, slots: Any,
+    delivered_bytes: Any, besides: Any, dram_bytes: Any, every_byte: Any,
+) -> Work:  # fmt: skip
+    work = Work(
+        busy=jnp.zeros_like(dram_bytes),
+        cycles=cycles,
+        overhead=overhead,
+        macs=macs,
+        slots=slots,
+        delivered_bytes=delivered_bytes,
+        buffer_bytes=delivered_bytes + besides,
+        dram_bytes=dram_bytes,
+        # One loaded access is exposed per operation, in the share that is not already on chip.
+        misses=jnp.minimum(dram_bytes / jnp.maximum(every_byte, 1.0), 1.0),
+        launches=jnp.ones_like(dram_bytes),
+    )
+    return work._replace(busy=relax.maximum(*bound_terms(rates, work).values()))
+
+
+def bound_terms(rates: Rates, work: Work) -> dict[str, Any]:
+    """Time each overlapped resource needs for one run [s]."""
     return {
-        "time": time,
-        "bound": bounds,
-        "energy": {
-            **energy,
-            "vector": slots * rates.slot_energy,
-            "buffer": buffer_bytes * rates.buffer_energy,
-            "dram": dram_bytes * rates.dram_energy,
-        },
-        "work": {"macs": macs, "dram_bytes": dram_bytes, "buffer_bytes": buffer_bytes},
+        "compute": work.cycles * rates.period,
+        "on_chip": work.buffer_bytes * rates.buffer_period,
+        "dram": work.dram_bytes * rates.dram_period,
+        "vector": work.slots * rates.slot_period,
+    }
+
+
+def time_terms(rates: Rates, work: Work) -> dict[str, Any]:
+    """Terms that add up to the time of `work` [s]."""
+    return {
+        "busy": work.busy,
+        "fill_drain": work.overhead * rates.period,
+        "memory_latency": work.misses * rates.dram_latency,
+        "launch": work.launches * rates.launch,
+    }
+
+
+def energy_terms(rates: Rates, work: Work) -> dict[str, Any]:
+    """Dynamic energy of `work` by part [J]."""
+    return {
+        **{part: work.macs * joule for part, joule in rates.mac_energy.items()},
+        **{part: work.delivered_bytes * joule for part, joule in rates.delivery_energy.items()},
+        "vector": work.slots * rates.slot_energy,
+        "buffer": work.buffer_bytes * rates.buffer_energy,
+        "dram": work.dram_bytes * rates.dram_energy,
     }
 
 

@@ -62,19 +62,20 @@ class Simt(Accelerator):
         """Lanes of all SMs."""
         return self.sms * self.lanes_per_sm
 
-    def contraction(self, op: Contractions, relax: Relax) -> Compute:
+    def contraction(self, op: Contractions, relax: Relax, besides: Any) -> Compute:
         """See the module docstring."""
         word = FORMATS[self.number_format].bits / 8
         m16 = FRAGMENT * relax.ceil_div(op.m, FRAGMENT)
         n16 = FRAGMENT * relax.ceil_div(op.n, FRAGMENT)
         k16 = FRAGMENT * relax.ceil_div(op.k, FRAGMENT)
+        besides = besides + op.batch * op.m * op.n * ACCUMULATOR_BYTES
         ranks, candidates = [], []
         for side in TILE_SIDES:
             tile_m, tile_n = relax.minimum(side, m16), relax.minimum(side, n16)
             tiles = op.batch * relax.ceil_div(op.m, tile_m) * relax.ceil_div(op.n, tile_n)
             cycles = relax.ceil_div(tiles, self.sms) * tile_m * tile_n * k16 / self.macs_per_sm
             l2_bytes = tiles * (tile_m + tile_n) * op.k * word
-            time = relax.maximum(cycles, l2_bytes / self.sram.bandwidth)
+            time = relax.maximum(cycles, (l2_bytes + besides) / self.sram.bandwidth)
             fits = 1.0
             if side > TILE_SIDES[-1]:  # the smallest always fits: the fields' lower limits
                 fits = relax.step(side * side * ACCUMULATOR_BYTES, self.register_file / 2)
@@ -86,10 +87,16 @@ class Simt(Accelerator):
         buffer_bytes = l2_bytes + op.batch * op.m * op.n * ACCUMULATOR_BYTES
         return Compute(cycles, LATENCY_CYCLES, buffer_bytes)
 
+    @property
+    def _fragment_bytes(self) -> Any:
+        """Bytes a cycle that an SM's tensor units take from its registers: wider units, wider
+        register files."""
+        return self.macs_per_sm * FRAGMENT_BITS_PER_MAC / 8
+
     def mac_energy(self, process: Process) -> dict[str, Any]:
         """Unit, instruction, register fragments and shared memory."""
         word = FORMATS[self.number_format].bits / 8
-        registers = sram.energy(process, self.register_file, 4 * sram.PORT_BYTES) / 8.0
+        registers = sram.energy(process, self.register_file, self._fragment_bytes) / 8.0
         shared = sram.energy(process, self.shared_memory, 2 * sram.PORT_BYTES)
         return {
             "mac": mac.energy(process, self.number_format),
@@ -103,7 +110,7 @@ class Simt(Accelerator):
         return {
             "mac": self.macs_per_cycle * mac.area(process, self.number_format),
             "vector": vector_unit.area(process, self.vector_rate),
-            "register": self.sms * sram.area(process, self.register_file, 4 * sram.PORT_BYTES),
+            "register": self.sms * sram.area(process, self.register_file, self._fragment_bytes),
             "local": self.sms * sram.area(process, self.shared_memory, 2 * sram.PORT_BYTES),
             "control": self.sms * CONTROL_45NM_M2 * process.area_scale,
         }

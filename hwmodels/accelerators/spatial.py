@@ -1,4 +1,4 @@
-"""Spatial array: processing elements with local scratchpads, fed by multicast (NVDLA-, Eyeriss-like).
+"""Spatial array (NVDLA-, Eyeriss-like): processing elements with scratchpads, fed by multicast.
 
 P rows by Q columns of elements, each with v multiply-accumulate units (a dot product along K)
 and a scratchpad. Two mappings, the faster one is taken:
@@ -60,7 +60,7 @@ class Spatial(Accelerator):
         """Lanes of the vector unit."""
         return self.vector_lanes
 
-    def contraction(self, op: Contractions, relax: Relax) -> Compute:
+    def contraction(self, op: Contractions, relax: Relax, besides: Any) -> Compute:
         """See the module docstring."""
         m, n, k = op.m, op.n, op.k
         word = FORMATS[self.number_format].bits / 8
@@ -86,8 +86,8 @@ class Spatial(Accelerator):
 
         bandwidth = self.sram.bandwidth
         ranks = [
-            relax.maximum(outputs_cycles, outputs_bytes / bandwidth),
-            relax.maximum(weights_cycles, weights_bytes / bandwidth),
+            relax.maximum(outputs_cycles, (outputs_bytes + besides) / bandwidth),
+            relax.maximum(weights_cycles, (weights_bytes + besides) / bandwidth),
         ]
         cycles, buffer_bytes = relax.choose(
             ranks, [(outputs_cycles, outputs_bytes), (weights_cycles, weights_bytes)]

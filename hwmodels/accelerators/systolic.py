@@ -59,7 +59,7 @@ class Systolic(Accelerator):
         """Lanes of the vector unit."""
         return self.vector_lanes
 
-    def contraction(self, op: Contractions, relax: Relax) -> Compute:
+    def contraction(self, op: Contractions, relax: Relax, besides: Any) -> Compute:
         """See the module docstring."""
         m, n, k = op.m, op.n, op.k
         over_rows, over_columns, steps = {

@@ -59,7 +59,7 @@ class Vector(Accelerator):
         """fp32 operations of all cores: half of the lanes for 16-bit operands."""
         return self.cores * self.lanes * min(FORMATS[self.number_format].bits / 32, 1.0)
 
-    def contraction(self, op: Contractions, relax: Relax) -> Compute:
+    def contraction(self, op: Contractions, relax: Relax, besides: Any) -> Compute:
         """See the module docstring."""
         m, n, k = op.m, op.n, op.k
         word = FORMATS[self.number_format].bits / 8
@@ -98,8 +98,9 @@ class Vector(Accelerator):
 
     @property
     def local_sram(self) -> Any:
-        """Private caches."""
-        return self.cores * self.private_cache
+        """Private caches and vector registers."""
+        registers = VECTOR_REGISTERS * self.lanes * ACCUMULATOR_BYTES
+        return self.cores * (self.private_cache + registers)
 
     @property
     def smallest_buffer(self) -> Any:

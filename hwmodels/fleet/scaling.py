@@ -3,12 +3,14 @@
 Every chip holds a full replica and its own batch (weak scaling). Gradients are all-reduced while
 the backward phase goes on; the share f that the backward phase produces last, cannot hide:
 
-    step(N) = t_rest + max(t_backward, (1 - f) T(N)) + f T(N)
+    step(N) = t + max(t_backward, (1 - f) T(N)) - t_backward + f T(N)
 
-with t_rest the forward and optimiser phases and T(N) the all-reduce. S80 is N* x batch / step(N*)
+with t one chip's step and T(N) the all-reduce. S80 is N* x batch / step(N*)
 for the largest N* at weak-scaling efficiency step(1) / step(N) >= 80%, N <= 65,536, global batch
-<= the workload's limit; one chip's throughput where N = 2 falls below. step is invertible in T
-(the budget is a minimum of two lines) and T in N, so S80 needs no search over N.
+<= the workload's limit; one chip's throughput where N = 2 falls below. Throughput grows up to N*
+unless the backward phase is over nine tenths of a step, where the last few chips may lose up to
+their own share. step is invertible in T (the budget is a minimum of two lines) and T in N, so S80
+needs no search over N.
 """
 
 from __future__ import annotations
@@ -41,9 +43,10 @@ class Fleet:
     topology: str = static("torus2d", choices=tuple(DIMENSIONS), doc="wiring of the links")
 
 
-def step_time(t_rest: Any, t_backward: Any, reduce: Any, last: Any, relax: Relax) -> Any:
-    """Time of one step with an all-reduce of `reduce` seconds overlapped [s]."""
-    return t_rest + relax.maximum(t_backward, (1.0 - last) * reduce) + last * reduce
+def exposed(t_backward: Any, reduce: Any, last: Any, relax: Relax) -> Any:
+    """What an all-reduce of `reduce` seconds adds to a step, beyond what backward hides [s]."""
+    hidden = relax.maximum(t_backward, (1.0 - last) * reduce) - t_backward
+    return hidden + last * reduce
 
 
 def fleet_metrics(
@@ -55,22 +58,24 @@ def fleet_metrics(
       time, t_backward: one chip's step and the backward phase within it [s].
 
     Returns:
-      `step` [s], `all_reduce` [s], `efficiency`, `chips_80` (N*), `scalability` (samples/s).
+      `step` [s], `waiting` for the network in it [s], `all_reduce` [s], `efficiency`,
+      `chips_80` (N*), `scalability` (samples/s).
     """
-    t_rest = time - t_backward
     last = totals.last_gradient_fraction
     volume, bandwidth = totals.gradient_bytes, link.injection_bandwidth
     wires = (volume, link.latency, bandwidth, fleet.topology)
     reduce = all_reduce(fleet.chips, *wires)
-    step = step_time(t_rest, t_backward, reduce, last, relax)
+    waiting = exposed(t_backward, reduce, last, relax)
+    step = time + waiting
 
     slack = time / EFFICIENCY - time
     budget = jnp.minimum(slack / jnp.maximum(last, 1e-6), slack + t_backward)
     most = jnp.minimum(LARGEST_FLEET, totals.max_global_batch / totals.samples)
     chips_80 = relax.floor(jnp.clip(largest_fleet(budget, *wires), 1.0, most))
-    step_80 = step_time(t_rest, t_backward, all_reduce(chips_80, *wires), last, relax)
+    step_80 = time + exposed(t_backward, all_reduce(chips_80, *wires), last, relax)
     return {
         "step": step,
+        "waiting": waiting,
         "all_reduce": reduce,
         "efficiency": time / step,
         "chips_80": chips_80,

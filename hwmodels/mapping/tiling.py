@@ -29,7 +29,7 @@ def dram_passes(
     m: Any,
     n: Any,
     k: Any,
-    weights: tuple[Any, Any],
+    once: tuple[Any, Any],
     word: float,
     capacity: Any,
     relax: Relax,
@@ -38,7 +38,9 @@ def dram_passes(
 
     Args:
       m, n, k: sizes of one product.
-      weights: bytes of one pass over the left and the right operand (what ranks candidates).
+      once: DRAM bytes of one pass over the left and the right operand (what ranks candidates).
+        Bytes that residency saves must be left out already: the minimum over candidates then
+        never grows with capacity, neither through larger tiles nor through larger residency.
       word: bytes of an operand element in the buffer.
       capacity: bytes of the buffer that hold the stationary tile.
     """
@@ -52,12 +54,17 @@ def dram_passes(
     wide = jnp.minimum(n, side)
     tall = jnp.minimum(m, side)
     one = jnp.ones_like(wide)
+    line = relax.step(k, words)
     candidates = (
         (passes(n, wide), passes(m, jnp.minimum(m, sums / wide))),
         (passes(n, jnp.minimum(n, sums / tall)), passes(m, tall)),
-        (passes(n, jnp.minimum(n, words / k)) * relax.step(k, words), one),
-        (one, passes(m, jnp.minimum(m, words / k)) * relax.step(k, words)),
+        (passes(n, jnp.minimum(n, words / k)), one),
+        (one, passes(m, jnp.minimum(m, words / k))),
     )
-    ranks = [left * weights[0] + right * weights[1] for left, right in candidates]
+    # One byte more, so that ranks stay positive when both operands are resident.
+    ranks = [
+        (1.0 + left * once[0] + right * once[1]) * fits
+        for (left, right), fits in zip(candidates, (1.0, 1.0, line, line), strict=True)
+    ]
     left, right = relax.choose(ranks, candidates)
     return left, right

@@ -21,7 +21,7 @@ _ENERGY_AT_7NM = 0.360  # Process.energy_scale at the 7 nm anchor
 
 @dataclass(frozen=True)
 class NumberFormat:
-    """A number format: width [bits], energy [pJ, 7 nm] and area [um2, 45 nm] of multiply and add."""
+    """A number format: width [bits]; multiply and add: energy [pJ, 7 nm], area [um2, 45 nm]."""
 
     bits: float
     multiply_pJ: float

@@ -2,8 +2,10 @@
 
 Energy per bit = sense and decode (scales as logic) + bit-line and in-bank wire (grows with the
 square root of the bank's area, falls with V^2) + the way across the memory. Two constants,
-`SENSE` and `BANK_WIRE_F_PER_M`, fit CACTI's reads of 32 KiB to 2 MiB at 7, 22 and 45 nm
-(hwcomponents' table) within 35%, most rows within 20%.
+`SENSE` and `BANK_WIRE_F_PER_M`, fit CACTI's reads of 32 KiB to 2 MiB at 7 nm (hwcomponents'
+table) within 21%. They put its reads at 16 nm 3% low to 45% high, at 22 nm 17% to 65% high and
+at 45 nm up to 37% low. Jouppi et al. (ISCA 2021, Table 2, 7 nm) state more, 7.5 to 14 pJ for
+64 bits of 8 KB to 1 MB; CACTI, at 2 to 8, is preferred as the larger and consistent table.
 
 Area = cells over `EFFICIENCY` (as shipped, with routing, redundancy and ECC: 0.26 in TPU v4i's
 CMEM, 0.27 in TPU v1's unified buffer; a bare compiled macro reaches 0.7) + periphery of its
@@ -18,8 +20,8 @@ import jax.numpy as jnp
 
 from hwmodels.technology import Process
 
-SENSE = 0.043e-12  # J/bit per unit of energy_scale
-BANK_WIRE_F_PER_M = 0.4e-9  # effective, word lines and bit lines together
+SENSE = 0.039e-12  # J/bit per unit of energy_scale
+BANK_WIRE_F_PER_M = 0.31e-9  # effective, word lines and bit lines together
 MACRO_EFFICIENCY = 0.6  # cells over area of one bank, for its wire lengths
 EFFICIENCY = 0.28
 PORT_BYTES = 64.0

@@ -1,0 +1,231 @@
+"""Speeds, measured in one run on this machine: `dse bench`.
+
+Every figure counts designs whose three objectives and feasibility were computed and waited for.
+Programs are compiled and run once before the clock starts; compilation is reported apart.
+Figures are medians over repeats; `spread` is the range of the repeats over the median. On a shared
+machine both move by tens of percent from run to run: compare ratios within one run.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+import os
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from dse.evaluating import CHUNK, FILTER_POINTS, Evaluator, Options, evaluator, no_archive
+from dse.front import OBJECTIVES, Archive
+from dse.grid import BLOCK, FILTER, Block, screening
+from dse.numpy_model import NumpyModel
+from dse.space import default_space
+from dse.sweeping import WORKERS
+from hwmodels import InputError, Operation, Tensor, Workload, load_workload
+
+REPEATS = 5
+NUMPY_CHUNKS = (2048, 8192, 65536)
+GRADIENTS = 4096  # designs a call
+OPERATIONS = (1, 4, 15, 64)  # distinct operations of the synthetic workloads
+Figure = tuple[float, float, float]  # designs/s, spread, seconds of compilation
+
+
+def bench(
+    workload: str = "mlp",
+    variant: str = "systolic",
+    seconds: float = 20.0,
+    chunk: int = CHUNK,
+    block: int = BLOCK,
+    operations: tuple[int, ...] = OPERATIONS,
+) -> dict[str, Any]:
+    """Designs and gradients per second of one variant (its first structure) on a workload.
+
+    Args:
+      seconds: measuring time, compilation not counted, shared by the figures.
+      chunk, block: designs a call, of the random and of the grid program.
+      operations: numbers of distinct operations for `designs_per_s_by_operations`.
+
+    Returns:
+      `random_`, `grid_` and `numpy_designs_per_s`, `gradients_per_s`, `speedup_vs_numpy` (random
+      over NumPy), `designs_per_s_by_operations`, `spread` and `compile_s` by figure, the best
+      NumPy chunk, and the machine.
+
+    Raises:
+      InputError: unknown workload or variant, a time that is not positive.
+    """
+    if not (math.isfinite(seconds) and seconds > 0):
+        raise InputError("seconds", seconds, "allowed: > 0")
+    space = default_space(variant)
+    trace = load_workload(workload)
+    engine = evaluator(space, space.structures()[0], trace.training, Options())
+    share = seconds / (4 + len(operations))
+
+    figures = {
+        "random_designs_per_s": _random(engine, trace, chunk, share),
+        "grid_designs_per_s": _grid(engine, trace, block, share),
+        "gradients_per_s": _gradients(engine, trace, share),
+    }
+    numpy_figures = {n: _numpy(engine, trace, n, share / len(NUMPY_CHUNKS)) for n in NUMPY_CHUNKS}
+    best = max(numpy_figures, key=lambda n: numpy_figures[n][0])
+    figures["numpy_designs_per_s"] = numpy_figures[best]
+    by_operations = {n: _random(engine, synthetic(n), chunk, share) for n in operations}
+    result: dict[str, Any] = {name: figure[0] for name, figure in figures.items()}
+    result["speedup_vs_numpy"] = result["random_designs_per_s"] / result["numpy_designs_per_s"]
+    result["designs_per_s_by_operations"] = {n: figure[0] for n, figure in by_operations.items()}
+    everything = figures | {f"{n}_operations": figure for n, figure in by_operations.items()}
+    return result | {
+        "spread": {name: figure[1] for name, figure in everything.items()},
+        "compile_s": {name: figure[2] for name, figure in everything.items()},
+        "workload": workload,
+        "variant": variant,
+        "distinct_operations": len(trace.rows),
+        "chunk": chunk,
+        "grid_block": block,
+        "numpy_chunk": best,
+        "cpu_count": os.cpu_count(),
+        "jax": jax.__version__,
+        "numpy": np.__version__,
+        "device": str(jax.devices()[0].device_kind),
+        "xla_flags": os.environ.get("XLA_FLAGS", ""),
+    }
+
+
+def _rate(run: Callable[[], Any], designs: int, seconds: float) -> Figure:
+    """Median designs/s of `REPEATS` repeats that fill `seconds`, the first call apart."""
+    begin = time.perf_counter()
+    run()
+    first = time.perf_counter() - begin
+    begin = time.perf_counter()
+    run()
+    once = time.perf_counter() - begin
+    calls = max(1, int(seconds / REPEATS / once))
+    rates = []
+    for _ in range(REPEATS):
+        begin = time.perf_counter()
+        for _ in range(calls):
+            run()
+        rates.append(calls * designs / (time.perf_counter() - begin))
+    median = float(np.median(rates))
+    return median, (max(rates) - min(rates)) / median, max(first - once, 0.0)
+
+
+def _random(engine: Evaluator, workload: Workload, chunk: int, seconds: float) -> Figure:
+    """Sampling, costing and filtering, as a sweep does it: `WORKERS` chunks in flight."""
+    operations = jax.tree.map(jnp.asarray, engine.operations(workload))
+    valid = np.ones(chunk, bool)
+
+    def once(archive: np.ndarray, start: int) -> Any:
+        values = engine.sample(np.uint32(start), np.uint32(0), chunk)
+        return jax.block_until_ready(engine.table(values, valid, operations, archive))
+
+    begin = time.perf_counter()
+    archive = _filter(once(no_archive(), 0), FILTER_POINTS)
+    compiling = time.perf_counter() - begin
+    with ThreadPoolExecutor(WORKERS) as pool:
+        starts = [worker * chunk for worker in range(WORKERS)]
+        rate, spread, _ = _rate(
+            lambda: list(pool.map(functools.partial(once, archive), starts)),
+            WORKERS * chunk,
+            seconds,
+        )
+    return rate, spread, compiling
+
+
+def _grid(engine: Evaluator, workload: Workload, block: int, seconds: float) -> Figure:
+    """The factorised program on one block of the default grid, filter included."""
+    operations = jax.tree.map(jnp.asarray, engine.operations(workload))
+    axes = {p.name: p.spread(4).astype(np.float32) for p in engine.space.numeric}
+    blocks = Block(axes, block)
+    _, levels, scalars = next(iter(blocks))
+    screen = screening(engine, blocks)
+    values = engine.sample(np.uint32(0), np.uint32(0), CHUNK)
+    table = engine.table(values, np.ones(CHUNK, bool), operations, no_archive())
+    archive = _filter(table, FILTER)
+    return _rate(
+        lambda: jax.block_until_ready(screen(levels, scalars, operations, archive)),
+        blocks.size,
+        seconds,
+    )
+
+
+def _gradients(engine: Evaluator, workload: Workload, seconds: float) -> Figure:
+    """Gradient of the summed log-objectives of the exact model (straight through) in the
+    logarithm of every number of the space, a batch of random designs at a time."""
+    operations = jax.tree.map(jnp.asarray, engine.operations(workload))
+    free = [p.name for p in engine.space.numeric if p.kind != "choice"]
+
+    def loss(logs: dict[str, Any], values: dict[str, Any]) -> Any:
+        numbers = values | {name: jnp.exp(log) for name, log in logs.items()}
+        readings, _ = engine.one(numbers, operations)
+        return sum((-1.0 if o.maximise else 1.0) * jnp.log(readings[o.column]) for o in OBJECTIVES)
+
+    slope = jax.jit(jax.vmap(jax.grad(loss)))
+    values = engine.sample(np.uint32(0), np.uint32(0), GRADIENTS)
+    logs = {name: jnp.log(values[name]) for name in free}
+    with ThreadPoolExecutor(WORKERS) as pool:
+
+        def run() -> Any:
+            calls = [pool.submit(slope, logs, values) for _ in range(WORKERS)]
+            return [jax.block_until_ready(call.result()) for call in calls]
+
+        return _rate(run, WORKERS * GRADIENTS, seconds)
+
+
+def _numpy(engine: Evaluator, workload: Workload, chunk: int, seconds: float) -> Figure:
+    """The plain NumPy program, on one core as NumPy runs; sampling left out in its favour."""
+    model = NumpyModel(engine, workload)
+    drawn = engine.sample(np.uint32(0), np.uint32(0), chunk)
+    values = {name: np.asarray(column) for name, column in drawn.items()}
+    return _rate(lambda: model(values), chunk, seconds)
+
+
+def _filter(result: dict[str, Any], most: int) -> np.ndarray:
+    """Archive points of an evaluated chunk, for the filter on the device."""
+    archive, keep = Archive(), np.asarray(result["keep"])
+    archive.add(np.asarray(result["points"])[keep], np.flatnonzero(keep))
+    points = archive.filter_points(most)
+    subset = np.full((most, len(OBJECTIVES)), np.inf, np.float32)
+    subset[: len(points)] = points
+    return subset
+
+
+def synthetic(count: int) -> Workload:
+    """A training step of `count` distinct operations, matrix products and vector groups in turn."""
+
+    def tensor(role: str, elements: float) -> Tensor:
+        return Tensor(role, elements, 32.0)
+
+    rows = []
+    for i in range(count):
+        m, n, k = 64.0 + 8 * i, 96.0 + 24 * i, 120.0 + 40 * i
+        phase = ("forward", "backward")[i // 2 % 2]
+        if i % 2:
+            data = tensor("activation", m * n)
+            rows.append(
+                Operation("vector", f"vector {i}", phase, (data,), (data,), simple=3 * m * n)
+            )
+            continue
+        reads = tensor("activation", m * k), tensor("parameter", k * n)
+        writes = (tensor("activation", m * n),)
+        rows.append(
+            Operation(
+                "contraction", f"product {i}", phase, reads, writes,
+                batch=1.0, m=m, n=n, k=k, simple=m * n, flops=2 * m * n * k,
+            )
+        )  # fmt: skip
+    parameters = tensor("parameter", sum(row.k * row.n for row in rows))
+    return Workload(
+        name=f"synthetic-{count}",
+        rows=tuple(rows),
+        samples=64.0,
+        max_global_batch=65536.0,
+        training=True,
+        footprints=(parameters, tensor("activation", 1e6)),
+        gradients=(parameters,),
+        last_gradient_fraction=1.0 / count,
+    )

@@ -1,0 +1,152 @@
+"""Grid sweeps: same numbers and same front as the flat program, whatever the blocks."""
+
+import jax.numpy as jnp
+import numpy as np
+import pandas as pd
+import pytest
+
+import dse
+from dse.bench import synthetic
+from dse.evaluating import evaluator, no_archive
+from dse.front import OBJECTIVES, Front
+from dse.grid import TOLERANCE, Block, grid_sweep, screening
+from hwmodels import InputError
+
+POINTS = {"clock_GHz": 5, "lanes": 3, "sram_capacity_MiB": 4}
+SPACE = dse.Space(
+    "vector",
+    (
+        dse.Parameter("lanes", "power2", 16, 512),
+        dse.Parameter("topology", "choice", choices=("ring", "torus2d")),
+        dse.Parameter("clock_GHz", "log", 0.3, 1.7),
+        dse.Parameter("dram_kind", "choice", choices=("hbm3", "lpddr5")),
+        dse.Parameter("cores", "integer", 3, 5),
+        dse.Parameter("sram_capacity_MiB", "log", 1, 100),
+    ),
+)
+SHAPE = (3, 5, 2, 3, 4)  # lanes, clock, DRAM kind, cores, capacity
+DESIGNS = 360  # of each of the two structures
+
+
+@pytest.fixture(scope="module")
+def workload():
+    return synthetic(3)
+
+
+@pytest.fixture(scope="module")
+def result(workload):
+    return grid_sweep(SPACE, workload, points=POINTS)
+
+
+@pytest.fixture(scope="module")
+def flat(workload):
+    """Every design of the grid through `Evaluator.table`, in the order of its number."""
+    axes = [p.spread(POINTS.get(p.name, 4)) for p in SPACE.numeric]
+    assert tuple(map(len, axes)) == SHAPE
+    mesh = np.meshgrid(*axes, indexing="ij")
+    values = {
+        p.name: m.ravel().astype(np.float32) for p, m in zip(SPACE.numeric, mesh, strict=True)
+    }
+    tables = []
+    for structure in SPACE.structures():
+        engine = evaluator(SPACE, structure, True, dse.Options())
+        valid = np.ones(DESIGNS, bool)
+        out = engine.table(values, valid, engine.operations(workload), no_archive())
+        columns = {name: np.asarray(v, float) for name, v in out["readings"].items()}
+        columns |= engine.space.readable(values, structure)
+        tables.append(pd.DataFrame(columns).assign(feasible=np.asarray(out["keep"])))
+    table = pd.concat(tables, ignore_index=True)
+    return table.assign(design=np.arange(len(table)))
+
+
+def test_front_is_that_of_every_design_evaluated_flat(result, flat):
+    exact = Front.from_table(flat[flat.feasible]).table
+    assert result.designs == 2 * DESIGNS
+    assert result.census.feasible == flat.feasible.sum()
+    assert result.front.table["design"].tolist() == exact["design"].tolist()
+    for name in (*SPACE.names, *(o.column for o in OBJECTIVES), "area_mm2"):
+        if not pd.api.types.is_numeric_dtype(exact[name]):
+            assert result.front.table[name].tolist() == exact[name].tolist()
+        else:
+            np.testing.assert_allclose(result.front.table[name], exact[name], rtol=1e-6)
+
+
+def test_factorised_program_agrees_with_the_flat_one(workload, flat):
+    engine = evaluator(SPACE, SPACE.structures()[0], True, dse.Options())
+    axes = {p.name: p.spread(POINTS.get(p.name, 4)).astype(np.float32) for p in SPACE.numeric}
+    blocks = Block(axes, DESIGNS)
+    ((slices, levels, scalars),) = list(blocks)
+    numbers = blocks.indices(np.arange(DESIGNS), slices)
+    assert sorted(numbers) == list(range(DESIGNS))
+    operations = engine.operations(workload)
+    # Each archive row beats exactly the designs that it betters by more than the tolerance.
+    points = np.stack([flat[o.column] * (-1 if o.maximise else 1) for o in OBJECTIVES], axis=1)
+    rows = points[[7, 100, 301]].astype(np.float32)
+    keep, feasible = screening(engine, blocks)(levels, scalars, operations, jnp.asarray(rows))
+    first = flat[:DESIGNS]
+    beaten = (rows[:, None] < points - TOLERANCE * abs(points)).all(axis=2).any(axis=0)
+    expected = first.feasible.to_numpy() & ~beaten[:DESIGNS]
+    np.testing.assert_array_equal(np.asarray(keep), expected[numbers])
+    assert int(feasible) == first.feasible.sum()
+
+
+@pytest.mark.parametrize("block", [1, 7, 60, 144, 10**6])
+def test_blocks_cover_every_design_once(block):
+    axes = {p.name: p.spread(POINTS.get(p.name, 4)).astype(np.float32) for p in SPACE.numeric}
+    blocks = Block(axes, block)
+    assert blocks.size <= block
+    seen = []
+    for slices, levels, scalars in blocks:
+        numbers = blocks.indices(np.arange(blocks.size), slices)
+        expected = blocks.values(numbers)
+        order = np.indices([len(next(iter(level.values()))) for level in levels])
+        for level, where in zip(levels, order, strict=True):
+            for name, column in level.items():
+                np.testing.assert_array_equal(column[where.ravel()], expected[name])
+        for name, value in scalars.items():
+            assert (expected[name] == value).all()
+        seen += numbers.tolist()
+    assert sorted(seen) == list(range(DESIGNS))
+
+
+def test_front_does_not_depend_on_blocks(result, workload):
+    other = grid_sweep(SPACE, workload, points=POINTS, block=50)
+    pd.testing.assert_frame_equal(result.front.table, other.front.table, check_exact=True)
+    assert result.census.feasible == other.census.feasible
+
+
+def test_progress_reaches_the_number_of_designs(workload):
+    seen = []
+    grid_sweep(
+        SPACE, workload, points=POINTS, progress=lambda done, held: seen.append((done, held))
+    )
+    assert seen[-1][0] == 2 * DESIGNS
+    assert seen[-1][1] > 0
+
+
+def test_impossible_budget_names_the_constraint_and_the_miss(workload):
+    numeric = tuple(p for p in SPACE.parameters if p.name != "topology")
+    space = dse.Space("vector", numeric, constraints=(dse.Constraint("area_mm2", 0.5),))
+    with pytest.raises(InputError, match=r"budget area_mm2 <= 0.5: .*0 of 360 .* misses it by"):
+        grid_sweep(space, workload, points=POINTS)
+
+
+@pytest.mark.parametrize(
+    ("points", "message"),
+    [
+        (1, r"points\.\w+: got 1;"),
+        ({"clock_GHz": 2.5}, r"points\.clock_GHz: got 2.5"),
+        ({"clock_GHz": True}, r"points\.clock_GHz: got True"),
+        ({"clock": 3}, "points: got clock;"),
+    ],
+)
+def test_bad_points_are_named(workload, points, message):
+    with pytest.raises(InputError, match=message):
+        grid_sweep(SPACE, workload, points=points)
+
+
+def test_too_many_designs_state_the_count_and_the_limit(workload):
+    with pytest.raises(InputError, match=r"720 designs; allowed: at most 700"):
+        grid_sweep(SPACE, workload, points=POINTS, limit=700)
+    with pytest.raises(InputError, match="space"):
+        grid_sweep([], workload)
