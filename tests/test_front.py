@@ -197,7 +197,7 @@ def test_front_refuses_values_without_a_logarithm(bad):
     designs.loc[2, "power_W"] = bad
     with pytest.raises(InputError, match="power_W, row 2"):
         Front.from_table(designs)
-    with pytest.raises(InputError, match="scalability_per_s.*missing"):
+    with pytest.raises(InputError, match=r"scalability_per_s.*missing"):
         Front.from_table(table(HAND).drop(columns="scalability_per_s"))
 
 
