@@ -1,4 +1,4 @@
-"""The command line as a user runs it: output, exit status, one-line errors, nothing half-written."""
+"""The command line as a user runs it: output, exit status, one-line errors, no half-written run."""
 
 from __future__ import annotations
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import jax
 import numpy as np
 import pytest
 
@@ -83,31 +84,30 @@ def test_narrowing_spares_weights_gradients_and_integers() -> None:
 
 def test_pack_puts_tensors_into_their_roles() -> None:
     rows = small_workload().at_format(16).contraction
-    assert rows.lhs_bytes.tolist() == [42]
-    assert rows.rhs_bytes.tolist() == [140]
-    assert rows.out_bytes.tolist() == [60]
-    # parameter, gradient, optimizer_state, activation
-    assert rows.lhs_role.tolist() == [[0, 0, 0, 1]]
-    assert rows.rhs_role.tolist() == [[1, 0, 0, 0]]
-    assert rows.out_role.tolist() == [[0, 1, 0, 0]]
-    # The epilogue: 15 boolean and 5 narrowed activations, 15 narrowed inputs.
-    assert rows.extra.tolist() == [[0, 0, 0, 15 + 10, 30]]
+    # parameter, gradient, optimizer_state, activation, input
+    assert np.column_stack(rows.lhs).tolist() == [[0, 0, 0, 42, 0]]
+    assert np.column_stack(rows.rhs).tolist() == [[140, 0, 0, 0, 0]]
+    # The result, and the epilogue: 15 boolean and 5 narrowed activations, 15 narrowed inputs.
+    assert np.column_stack(rows.once).tolist() == [[0, 60, 0, 15 + 10, 30]]
+    assert rows.epilogue_bytes.tolist() == [15 + 10 + 30]
+    assert rows.every_byte.tolist() == [42 + 140 + 60 + 15 + 10 + 30]
     assert rows.backward.tolist() == [1]
     assert rows.lhs_density.tolist() == [0.25]
 
 
 def test_pack_keeps_absent_kinds_as_empty_arrays() -> None:
     operations = small_workload().operations
-    assert operations.movement.traffic.shape == (0, 5)
-    assert operations.vector.traffic.tolist() == [[280, 140, 0, 0, 0]]
+    assert np.column_stack(operations.movement.traffic).shape == (0, 5)
+    assert np.column_stack(operations.vector.traffic).tolist() == [[280, 140, 0, 0, 0]]
+    assert operations.vector.every_byte.tolist() == [420]
     assert operations.vector.special.tolist() == [35]
-    assert all(leaf.dtype == np.float32 for leaf in vars(operations.contraction).values())
+    assert all(leaf.dtype == np.float32 for leaf in jax.tree.leaves(operations))
 
 
 def test_streamed_operand_has_no_role() -> None:
     reads = (Tensor("input", 21, 32), *contraction().reads[1:])
     workload = Workload("one", (contraction(reads=reads),), 3, 33, True, ())
-    assert workload.operations.contraction.lhs_role.tolist() == [[0, 0, 0, 0]]
+    assert np.column_stack(workload.operations.contraction.lhs).tolist() == [[0, 0, 0, 0, 84]]
 
 
 def test_residency_serves_most_traffic_per_byte_first() -> None:

@@ -39,7 +39,8 @@ class Rates:
     """Per-design numbers that all operations share (SI).
 
     `period` [s] of the clock, and per byte of buffer and DRAM and per slot of the vector unit;
-    energies per byte, multiply-accumulate (by part) and slot; `resident`: shares by role.
+    energies per byte, multiply-accumulate (by part) and slot; `resident`: shares by role, and
+    `away` the rest.
     """
 
     clock: Any
@@ -55,6 +56,7 @@ class Rates:
     delivery_energy: dict[str, Any]
     slot_energy: Any
     resident: tuple[Any, ...]
+    away: tuple[Any, ...]
     tile_capacity: Any
     areas: dict[str, Any]
     static_power: dict[str, Any]
@@ -117,6 +119,7 @@ def prepare(
         delivery_energy=delivery,
         slot_energy=slot_energy,
         resident=resident,
+        away=tuple(1.0 - share for share in resident),
         tile_capacity=(1.0 - RESIDENT_SHARE) * chip.sram.capacity,
         areas=areas,
         static_power={**steady, "clock_tree": clock_energy * clock},
@@ -168,35 +171,31 @@ class Work(NamedTuple):
 def contraction_work(chip: Accelerator, rates: Rates, op: Contractions, relax: Relax) -> Work:
     """The work of one contraction with its fused epilogue."""
     word = FORMATS[chip.number_format].bits / 8
-    away = [1.0 - share for share in rates.resident]
-    left = op.lhs_bytes * _weigh(op.lhs_role, away)
-    right = op.rhs_bytes * _weigh(op.rhs_role, away)
-    result = op.out_bytes * _weigh(op.out_role, away)
+    left, right = _off_chip(rates, op.lhs), _off_chip(rates, op.rhs)
     left_passes, right_passes = dram_passes(
         op.m, op.n, op.k, (left, right), word, rates.tile_capacity, relax
     )
-    dram_bytes = left * left_passes + right * right_passes + result + _traffic(op.extra, away)
-    besides = dram_bytes + _sum(op.extra)
+    dram_bytes = left * left_passes + right * right_passes + _off_chip(rates, op.once)
+    besides = dram_bytes + op.epilogue_bytes
     compute = chip.contraction(op, relax, besides)
     return _work(
         rates, relax,
         cycles=compute.cycles, overhead=compute.overhead, macs=op.batch * op.m * op.n * op.k,
         slots=vector_unit.slots(op.simple, op.special), delivered_bytes=compute.buffer_bytes,
         besides=besides, dram_bytes=dram_bytes,
-        every_byte=op.lhs_bytes + op.rhs_bytes + op.out_bytes + _sum(op.extra),
+        every_byte=op.every_byte,
     )  # fmt: skip
 
 
 def vector_work(rates: Rates, op: VectorOperations, relax: Relax) -> Work:
     """The work of a fusion group without contraction, or of a movement of data."""
-    dram_bytes = _traffic(op.traffic, [1.0 - share for share in rates.resident])
-    every_byte = _sum(op.traffic)
+    dram_bytes = _off_chip(rates, op.traffic)
     zero = jnp.zeros_like(dram_bytes)
     return _work(
         rates, relax,
         cycles=zero, overhead=zero, macs=zero, slots=vector_unit.slots(op.simple, op.special),
-        delivered_bytes=zero, besides=every_byte + dram_bytes, dram_bytes=dram_bytes,
-        every_byte=every_byte,
+        delivered_bytes=zero, besides=op.every_byte + dram_bytes, dram_bytes=dram_bytes,
+        every_byte=op.every_byte,
     )  # fmt: skip
 
 
@@ -251,15 +250,7 @@ def energy_terms(rates: Rates, work: Work) -> dict[str, Any]:
     }
 
 
-def _weigh(one_hot: Any, away: list[Any]) -> Any:
-    # A streamed tensor (no role) crosses in full: 1 - sum(one_hot) is its weight.
-    streamed = 1.0 - sum(one_hot[i] for i in range(len(away)))
-    return streamed + sum(one_hot[i] * share for i, share in enumerate(away))
-
-
-def _traffic(by_role: Any, away: list[Any]) -> Any:
-    return by_role[len(away)] + sum(by_role[i] * share for i, share in enumerate(away))
-
-
-def _sum(vector: Any) -> Any:
-    return sum(vector[i] for i in range(vector.shape[0]))
+def _off_chip(rates: Rates, by_role: tuple[Any, ...]) -> Any:
+    """Bytes that residency does not save; the last role streams in full."""
+    *resident, streamed = by_role
+    return streamed + sum(x * away for x, away in zip(resident, rates.away, strict=True))

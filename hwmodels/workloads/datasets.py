@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 
 import jax
@@ -36,12 +37,17 @@ def random_samples(config: MlpConfig, key: jax.Array | None = None) -> Data:
     There is nothing to learn in them: they exercise the step, not the model.
     """
     key = jax.random.key(config.seed) if key is None else key
+    x_train, y_train, x_test, y_test = _random(config, key)
+    return Data(x_train, y_train, x_test, y_test, config.widths[-1])
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _random(config: MlpConfig, key: jax.Array) -> tuple[jax.Array, ...]:
     samples, labels = jax.random.split(key)
-    total, classes = config.train_samples + config.test_samples, config.widths[-1]
+    total, n = config.train_samples + config.test_samples, config.train_samples
     x = jax.random.uniform(samples, (total, config.widths[0]), jnp.float32)
-    y = jax.random.randint(labels, (total,), 0, classes, jnp.int32)
-    n = config.train_samples
-    return Data(x[:n], y[:n], x[n:], y[n:], classes)
+    y = jax.random.randint(labels, (total,), 0, config.widths[-1], jnp.int32)
+    return x[:n], y[:n], x[n:], y[n:]
 
 
 def digits(train_samples: int = 1437, test_samples: int = 360, seed: int = 0) -> Data:

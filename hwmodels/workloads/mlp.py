@@ -77,6 +77,7 @@ def initial_params(config: MlpConfig, key: jax.Array) -> Params:
     )
 
 
+@functools.partial(jax.jit, static_argnums=0)
 def initial_state(config: MlpConfig, key: jax.Array) -> tuple[Params, Any]:
     """Parameters and optimizer state."""
     params = initial_params(config, key)

@@ -9,6 +9,7 @@ empty arrays. Axes over roles follow `RESIDENT_ROLES`; the streamed "input" role
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -29,9 +30,10 @@ Array = Any  # a NumPy or JAX array, or a scalar of either
 class Contractions:
     """Batched matrix products (m, k) x (k, n), with their fused epilogues.
 
-    `*_bytes`: the tensor once, in DRAM width, over all batches; `*_role`: one-hot over
-    `RESIDENT_ROLES` (all zero: streamed); `extra`: bytes of the epilogue's further tensors
-    by role, "input" last; `backward`: 1 in the backward phase.
+    `lhs`, `rhs`: bytes of the operand once, in DRAM width, over all batches, by role; `once`: of
+    the result and the epilogue's further tensors, by role; `epilogue_bytes`: of the latter, all
+    roles; `every_byte`: of all tensors; `backward`: 1 in the backward phase. By role: a tuple of
+    columns, `RESIDENT_ROLES` and then "input", so that a model indexes without a gather.
     """
 
     count: Array
@@ -40,13 +42,11 @@ class Contractions:
     m: Array
     n: Array
     k: Array
-    lhs_bytes: Array
-    rhs_bytes: Array
-    out_bytes: Array
-    lhs_role: Array
-    rhs_role: Array
-    out_role: Array
-    extra: Array
+    lhs: tuple[Array, ...]
+    rhs: tuple[Array, ...]
+    once: tuple[Array, ...]
+    epilogue_bytes: Array
+    every_byte: Array
     simple: Array
     special: Array
     lhs_density: Array
@@ -58,14 +58,15 @@ class Contractions:
 class VectorOperations:
     """Fusion groups without a contraction, and pure data movement (simple = special = 0).
 
-    `traffic`: bytes read and written by role, "input" last.
+    `traffic`: bytes read and written by role, as in `Contractions`; `every_byte`: their sum.
     """
 
     count: Array
     backward: Array
     simple: Array
     special: Array
-    traffic: Array
+    traffic: tuple[Array, ...]
+    every_byte: Array
 
 
 @jax.tree_util.register_dataclass
@@ -104,8 +105,8 @@ def pack(workload: Workload, format_bits: float | None) -> Operations:
     }
     contractions = by_kind["contraction"]
 
-    def sized(tensor: Tensor) -> float:
-        return tensor.bytes(format_bits)
+    def size(tensors: Sequence[Tensor]) -> float:
+        return sum(tensor.bytes(format_bits) for tensor in tensors)
 
     return Operations(
         contraction=Contractions(
@@ -115,15 +116,13 @@ def pack(workload: Workload, format_bits: float | None) -> Operations:
             m=_column([row.m for row in contractions]),
             n=_column([row.n for row in contractions]),
             k=_column([row.k for row in contractions]),
-            lhs_bytes=_column([sized(row.reads[0]) for row in contractions]),
-            rhs_bytes=_column([sized(row.reads[1]) for row in contractions]),
-            out_bytes=_column([sized(row.writes[0]) for row in contractions]),
-            lhs_role=_one_hot([row.reads[0] for row in contractions]),
-            rhs_role=_one_hot([row.reads[1] for row in contractions]),
-            out_role=_one_hot([row.writes[0] for row in contractions]),
-            extra=_by_role(
-                [(*row.reads[2:], *row.writes[1:]) for row in contractions], format_bits
+            lhs=_by_role([row.reads[:1] for row in contractions], format_bits),
+            rhs=_by_role([row.reads[1:2] for row in contractions], format_bits),
+            once=_by_role([(*row.reads[2:], *row.writes) for row in contractions], format_bits),
+            epilogue_bytes=_column(
+                [size((*row.reads[2:], *row.writes[1:])) for row in contractions]
             ),
+            every_byte=_column([size((*row.reads, *row.writes)) for row in contractions]),
             simple=_column([row.simple for row in contractions]),
             special=_column([row.special for row in contractions]),
             lhs_density=_column([row.lhs_density for row in contractions]),
@@ -158,15 +157,18 @@ def _vector(rows: list[Operation], format_bits: float | None) -> VectorOperation
         simple=_column([row.simple for row in rows]),
         special=_column([row.special for row in rows]),
         traffic=_by_role([(*row.reads, *row.writes) for row in rows], format_bits),
+        every_byte=_column(
+            [sum(t.bytes(format_bits) for t in (*row.reads, *row.writes)) for row in rows]
+        ),
     )
 
 
 def _totals(workload: Workload, format_bits: float | None) -> Totals:
-    footprint = _by_role([workload.footprints], format_bits)[0, :-1]
-    traffic = sum(
-        row.count * _by_role([(*row.reads, *row.writes)], format_bits)[0, :-1]
-        for row in workload.rows
-    )
+    stored = _by_role([workload.footprints], format_bits)
+    moved = _by_role([(*row.reads, *row.writes) for row in workload.rows], format_bits)
+    counts = _column([row.count for row in workload.rows])
+    footprint = np.concatenate(stored[:-1])
+    traffic = np.asarray([np.dot(counts, column) for column in moved[:-1]])
     saved_per_byte = traffic / np.maximum(footprint, 1.0)
     order = np.argsort(-saved_per_byte, kind="stable")
     ahead = np.zeros_like(footprint)
@@ -185,18 +187,11 @@ def _column(values: list[Any]) -> np.ndarray:
     return np.asarray(values, dtype=np.float32)
 
 
-def _one_hot(tensors: list[Tensor]) -> np.ndarray:
-    return np.asarray(
-        [[tensor.role == role for role in RESIDENT_ROLES] for tensor in tensors], dtype=np.float32
-    ).reshape(len(tensors), len(RESIDENT_ROLES))
-
-
-def _by_role(groups: list[tuple[Tensor, ...]], format_bits: float | None) -> np.ndarray:
-    roles = (*RESIDENT_ROLES, "input")
-    return np.asarray(
-        [
-            [sum(t.bytes(format_bits) for t in tensors if t.role == role) for role in roles]
-            for tensors in groups
-        ],
-        dtype=np.float32,
-    ).reshape(len(groups), len(roles))
+def _by_role(
+    groups: Sequence[Sequence[Tensor]], format_bits: float | None
+) -> tuple[np.ndarray, ...]:
+    """Bytes of the tensors of each group: a column for each role, "input" last."""
+    return tuple(
+        _column([sum(t.bytes(format_bits) for t in ts if t.role == role) for ts in groups])
+        for role in (*RESIDENT_ROLES, "input")
+    )
