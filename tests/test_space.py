@@ -68,6 +68,8 @@ def test_values_by_hand(parameter, u, expected):
 
 def test_coordinates_invert_relaxed_values():
     for p in default_space("simt").numeric:
+        if p.kind == "choice":  # held by a search, not moved
+            continue
         for u in (0.0, 0.31, 1.0):
             value = np.asarray(p.relaxed(u), float)
             assert float(p.coordinate(value)) == pytest.approx(u, abs=1e-6)
