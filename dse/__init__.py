@@ -1,11 +1,13 @@
 """Chipgrad's exploration: design spaces, sweeps, gradient search, exact fronts, run folders."""
 
+from dse.defaults import default_space
 from dse.evaluating import Options
 from dse.front import Front
 from dse.grid import grid_sweep
+from dse.parameter import Parameter
 from dse.readings import Constraint
 from dse.searching import Refinement, refine
-from dse.space import Parameter, Space, default_space
+from dse.space import Space
 from dse.sweeping import Sweep, sweep
 
 __all__ = [

@@ -20,11 +20,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from dse.archive import Archive
+from dse.blocks import Block
+from dse.defaults import default_space
 from dse.evaluating import CHUNK, FILTER_POINTS, Evaluator, Options, evaluator, no_archive
-from dse.front import OBJECTIVES, Archive
-from dse.grid import BLOCK, FILTER, Block, screening
+from dse.front import OBJECTIVES
+from dse.grid import BLOCK, FILTER, screening
 from dse.numpy_model import NumpyModel
-from dse.space import default_space
 from dse.sweeping import WORKERS
 from hwmodels import InputError, Operation, Tensor, Workload, load_workload
 

@@ -14,12 +14,13 @@ from typing import Any
 
 import pandas as pd
 
+from dse.defaults import default_space
 from dse.evaluating import Options
 from dse.front import OBJECTIVES, Front
 from dse.plots.fronts import draw_front
 from dse.readings import Constraint
 from dse.searching import Refinement, refine
-from dse.space import Space, default_space
+from dse.space import Space
 from dse.store import RunFolder, provenance
 from dse.sweeping import Sweep, sweep
 from hwmodels import VARIANTS, Workload, load_workload
@@ -192,5 +193,5 @@ def write(
 
 def budgets(settings: Settings) -> str:
     """The budgets of all spaces in words."""
-    words = {", ".join(map(str, space.constraints)) or "none" for space in settings.spaces}
+    words = {", ".join(c.text for c in space.constraints) or "none" for space in settings.spaces}
     return "; ".join(sorted(words))

@@ -28,6 +28,8 @@ _READINGS: dict[str, Callable[[Metrics], Any]] = {
     ),
 }
 NAMES = tuple(_READINGS)
+_UNITS = {"_per_s": "/s", "_W": " W", "_mm2": " mm²", "_USD": " USD", "_us": " µs", "_mJ": " mJ",
+          "_GHz": " GHz", "": ""}  # fmt: skip
 
 
 def read(metrics: Metrics) -> dict[str, Any]:
@@ -64,6 +66,16 @@ class Constraint:
         """Relative room: >= 0 where met."""
         ratio = readings[self.metric] / self.limit
         return 1.0 - ratio if self.at_most else ratio - 1.0
+
+    @property
+    def text(self) -> str:
+        """For people: "area ≤ 400 mm²"."""
+        stem, unit = next(
+            (self.metric.removesuffix(suffix), unit)
+            for suffix, unit in _UNITS.items()
+            if self.metric.endswith(suffix)
+        )
+        return f"{stem.replace('_', ' ')} {'≤' if self.at_most else '≥'} {self.limit:g}{unit}"
 
     def __str__(self) -> str:
         return f"{self.metric} {'<=' if self.at_most else '>='} {self.limit:g}"

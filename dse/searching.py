@@ -25,8 +25,9 @@ import numpy as np
 import optax
 import pandas as pd
 
+from dse.archive import Archive
 from dse.evaluating import CHUNK, Evaluator, Options, evaluator, no_archive, objectives
-from dse.front import Archive, Front
+from dse.front import Front
 from dse.space import Space
 from dse.sweeping import WORKERS, Sweep, joint_front, survivors_table
 from hwmodels import InputError, Relax

@@ -19,81 +19,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from dse.parameter import KINDS, Parameter
 from dse.readings import Constraint
 from hwmodels import VARIANTS, Accelerator, Fleet, InputError
 from hwmodels.errors import check_choice
 from hwmodels.parts.dram import DRAM_KINDS
 from hwmodels.quantity import quantities, replace_quantities, structure
 
-KINDS = ("linear", "log", "integer", "power2", "choice")
 DRAM_KIND = "dram_kind"
-
-
-@dataclass(frozen=True)
-class Parameter:
-    """One axis of a space: `low` to `high` in the unit of its name, or `choices`.
-
-    "linear" and "log" are continuous, "integer" takes every whole number, "power2" every power of
-    two, "choice" one of the names in `choices` (a static field, or `dram_kind`).
-    """
-
-    name: str
-    kind: str
-    low: float = 0.0
-    high: float = 0.0
-    choices: tuple[str, ...] = ()
-
-    @property
-    def steps(self) -> int | None:
-        """How many values the parameter has; None if continuous."""
-        if self.kind == "integer":
-            return int(self.high - self.low) + 1
-        if self.kind == "power2":
-            return round(math.log2(self.high / self.low)) + 1
-        return len(self.choices) if self.kind == "choice" else None
-
-    def value(self, u: Any) -> Any:
-        """The value at coordinate `u` in [0, 1): buildable; for a choice, its position."""
-        if self.steps is not None:
-            position = jnp.clip(jnp.floor(u * self.steps), 0, self.steps - 1)
-            if self.kind == "power2":
-                return self.low * jnp.round(jnp.exp2(position))
-            return self.low + position
-        return self.relaxed(u)
-
-    def relaxed(self, u: Any) -> Any:
-        """The value at `u` in [0, 1] with discrete parameters made continuous."""
-        if self.kind in ("log", "power2"):
-            return self.low * jnp.exp(u * math.log(self.high / self.low))
-        if self.kind == "choice":
-            return u * (len(self.choices) - 1)
-        return self.low + u * (self.high - self.low)
-
-    def coordinate(self, value: Any) -> Any:
-        """The `u` whose relaxed value is `value`."""
-        if self.low == self.high:
-            return np.zeros_like(value)
-        if self.kind in ("log", "power2"):
-            return np.log(value / self.low) / math.log(self.high / self.low)
-        if self.kind == "choice":
-            return value / max(len(self.choices) - 1, 1)
-        return (value - self.low) / (self.high - self.low)
-
-    def buildable(self, value: Any) -> Any:
-        """The nearest value that can be built, within the bounds."""
-        if self.kind == "power2":
-            value = self.low * np.exp2(np.round(np.log2(value / self.low)))
-        elif self.steps is not None:
-            value = np.round(value)
-        top = len(self.choices) - 1 if self.kind == "choice" else self.high
-        return np.clip(value, self.low, top)
-
-    def spread(self, points: int) -> np.ndarray:
-        """At most `points` values for a grid, ends included, evenly spaced on the axis."""
-        if self.steps is not None and self.steps <= points:
-            return np.asarray(self.value(jnp.arange(self.steps) / self.steps + 0.5 / self.steps))
-        values = self.relaxed(jnp.linspace(0.0, 1.0, points))
-        return np.unique(self.buildable(np.asarray(values)))
 
 
 @dataclass(frozen=True)
@@ -273,53 +206,3 @@ def _table(data: dict[str, Any], key: str) -> dict[str, Any]:
 
 def _floats(tree: Any) -> Any:
     return jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.result_type(float)), tree)
-
-
-_SHARED = (
-    Parameter("voltage_V", "linear", 0.5, 1.0),
-    Parameter("clock_GHz", "log", 0.2, 2.5),
-    Parameter("sram_capacity_MiB", "log", 1, 256),
-    Parameter("sram_bandwidth_B_per_cycle", "power2", 256, 32768),
-    Parameter(DRAM_KIND, "choice", choices=("hbm2e", "hbm3", "gddr6", "lpddr5")),
-    Parameter("dram_stacks", "integer", 1, 8),
-    Parameter("link_count", "integer", 1, 18),
-)
-_LANES = Parameter("vector_lanes", "power2", 64, 16384)
-_OWN: dict[str, tuple[Parameter, ...]] = {
-    "systolic": (
-        Parameter("rows", "power2", 16, 512),
-        Parameter("columns", "power2", 16, 512),
-        Parameter("arrays", "power2", 1, 64),
-        _LANES,
-        Parameter(
-            "dataflow", "choice",
-            choices=("weight_stationary", "output_stationary", "input_stationary"),
-        ),
-    ),
-    "simt": (
-        Parameter("sms", "integer", 4, 160),
-        Parameter("macs_per_sm", "power2", 64, 4096),
-        Parameter("lanes_per_sm", "power2", 16, 256),
-        Parameter("register_file_KiB", "power2", 64, 512),
-        Parameter("shared_memory_KiB", "power2", 32, 256),
-    ),
-    "spatial": (
-        Parameter("pe_rows", "power2", 8, 256),
-        Parameter("pe_columns", "power2", 8, 256),
-        Parameter("macs_per_pe", "power2", 1, 64),
-        Parameter("scratchpad_B", "power2", 128, 8192),
-        _LANES,
-    ),
-    "vector": (
-        Parameter("cores", "integer", 2, 192),
-        Parameter("lanes", "power2", 16, 512),
-        Parameter("private_cache_KiB", "power2", 64, 4096),
-    ),
-}  # fmt: skip
-
-
-def default_space(variant: str) -> Space:
-    """The space that `dse pareto` sweeps: node (7 nm), format (bf16), DRAM kinds, links and the
-    clock law are the same for every variant; only named structure differs."""
-    check_choice("variant", variant, VARIANTS)
-    return Space(variant, (*_SHARED, *_OWN[variant]))

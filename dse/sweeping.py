@@ -12,8 +12,9 @@ import jax
 import numpy as np
 import pandas as pd
 
+from dse.archive import Archive
 from dse.evaluating import CHUNK, FILTER_POINTS, Evaluator, Options, evaluator, no_archive
-from dse.front import Archive, Front
+from dse.front import Front
 from dse.space import Space
 from hwmodels import InputError
 from hwmodels.workloads.workload import Workload

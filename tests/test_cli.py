@@ -233,7 +233,7 @@ def test_space_file_is_swept(capsys: pytest.CaptureFixture[str], tmp_path: Path)
         capsys, "pareto", "--space", str(space), "--workload", "mlp", *FAST, "--out", str(out)
     )
     assert status == 0, stderr
-    assert "area_mm2 <= 300" in stdout
+    assert "area ≤ 300 mm²" in stdout
     front = pd.read_parquet(out / "front.parquet")
     assert front["cores"].between(4, 64).all()
     assert (front["cores"] % 1 == 0).all()

@@ -7,7 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from dse.front import OBJECTIVES, POWER, THROUGHPUT, Archive, Front, non_dominated
+from dse.archive import Archive
+from dse.front import OBJECTIVES, POWER, THROUGHPUT, Front, non_dominated
 from hwmodels.errors import InputError
 
 

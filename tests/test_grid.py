@@ -7,9 +7,10 @@ import pytest
 
 import dse
 from dse.bench import synthetic
+from dse.blocks import Block
 from dse.evaluating import evaluator, no_archive
 from dse.front import OBJECTIVES, Front
-from dse.grid import TOLERANCE, Block, grid_sweep, screening
+from dse.grid import TOLERANCE, grid_sweep, screening
 from hwmodels import InputError
 
 POINTS = {"clock_GHz": 5, "lanes": 3, "sram_capacity_MiB": 4}

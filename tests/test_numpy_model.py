@@ -11,7 +11,7 @@ import dse
 from dse.bench import synthetic
 from dse.evaluating import evaluator, no_archive
 from dse.numpy_model import NumpyModel
-from dse.space import Parameter
+from dse.parameter import Parameter
 
 N = 1024
 

@@ -10,8 +10,9 @@ import pandas as pd
 
 from dse import pareto
 from dse.cli.common import constraints, print_json, print_table, progress_bars
+from dse.defaults import default_space
 from dse.evaluating import Options
-from dse.space import Space, default_space
+from dse.space import Space
 from dse.store import RunFolder, default_folder
 from hwmodels import VARIANTS, WORKLOADS, InputError
 from hwmodels.accelerators.costing import LAUNCH_S

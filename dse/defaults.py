@@ -1,0 +1,57 @@
+"""The spaces that `dse pareto` sweeps: shared axes for all variants, own axes for each."""
+
+from __future__ import annotations
+
+from dse.parameter import Parameter
+from dse.space import DRAM_KIND, Space
+from hwmodels import VARIANTS
+from hwmodels.errors import check_choice
+
+_SHARED = (
+    Parameter("voltage_V", "linear", 0.5, 1.0),
+    Parameter("clock_GHz", "log", 0.2, 2.5),
+    Parameter("sram_capacity_MiB", "log", 1, 256),
+    Parameter("sram_bandwidth_B_per_cycle", "power2", 256, 32768),
+    Parameter(DRAM_KIND, "choice", choices=("hbm2e", "hbm3", "gddr6", "lpddr5")),
+    Parameter("dram_stacks", "integer", 1, 8),
+    Parameter("link_count", "integer", 1, 18),
+)
+_LANES = Parameter("vector_lanes", "power2", 64, 16384)
+_OWN: dict[str, tuple[Parameter, ...]] = {
+    "systolic": (
+        Parameter("rows", "power2", 16, 512),
+        Parameter("columns", "power2", 16, 512),
+        Parameter("arrays", "power2", 1, 64),
+        _LANES,
+        Parameter(
+            "dataflow", "choice",
+            choices=("weight_stationary", "output_stationary", "input_stationary"),
+        ),
+    ),
+    "simt": (
+        Parameter("sms", "integer", 4, 160),
+        Parameter("macs_per_sm", "power2", 64, 4096),
+        Parameter("lanes_per_sm", "power2", 16, 256),
+        Parameter("register_file_KiB", "power2", 64, 512),
+        Parameter("shared_memory_KiB", "power2", 32, 256),
+    ),
+    "spatial": (
+        Parameter("pe_rows", "power2", 8, 256),
+        Parameter("pe_columns", "power2", 8, 256),
+        Parameter("macs_per_pe", "power2", 1, 64),
+        Parameter("scratchpad_B", "power2", 128, 8192),
+        _LANES,
+    ),
+    "vector": (
+        Parameter("cores", "integer", 2, 192),
+        Parameter("lanes", "power2", 16, 512),
+        Parameter("private_cache_KiB", "power2", 64, 4096),
+    ),
+}  # fmt: skip
+
+
+def default_space(variant: str) -> Space:
+    """The space that `dse pareto` sweeps: node (7 nm), format (bf16), DRAM kinds, links and the
+    clock law are the same for every variant; only named structure differs."""
+    check_choice("variant", variant, VARIANTS)
+    return Space(variant, (*_SHARED, *_OWN[variant]))
