@@ -32,7 +32,7 @@ class Objective:
 
 
 THROUGHPUT = Objective("throughput_per_s", "Throughput", "samples/s", maximise=True)
-POWER = Objective("power_W", "Chip power", "W", maximise=False)
+POWER = Objective("power_W", "Chip power, step average", "W", maximise=False)
 SCALABILITY = Objective("scalability_per_s", "Scalability S80", "samples/s", maximise=True)
 OBJECTIVES = (THROUGHPUT, POWER, SCALABILITY)
 

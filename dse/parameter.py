@@ -54,12 +54,12 @@ class Parameter:
 
     def coordinate(self, value: Any) -> Any:
         """The `u` whose relaxed value is `value`."""
+        if self.kind == "choice":
+            return value / max(len(self.choices) - 1, 1)
         if self.low == self.high:
             return np.zeros_like(value)
         if self.kind in ("log", "power2"):
             return np.log(value / self.low) / math.log(self.high / self.low)
-        if self.kind == "choice":
-            return value / max(len(self.choices) - 1, 1)
         return (value - self.low) / (self.high - self.low)
 
     def buildable(self, value: Any) -> Any:

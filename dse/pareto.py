@@ -24,6 +24,7 @@ from dse.space import Space
 from dse.store import RunFolder, provenance
 from dse.sweeping import Sweep, sweep
 from hwmodels import VARIANTS, Workload, load_workload
+from hwmodels.fleet.scaling import LARGEST_FLEET
 from hwmodels.workloads import mlp
 from hwmodels.workloads.datasets import random_samples
 from hwmodels.workloads.workload import same_shapes
@@ -93,6 +94,9 @@ class Answer:
                 for variant, front in self.refinement.variant_fronts.items()
             },
             "front_by_variant": {v: len(f) for v, f in self.front.by_variant().items()},
+            "most_chips": int(
+                min(LARGEST_FLEET, self.workload.max_global_batch / self.workload.samples)
+            ),
             "sweep_s": self.sweep.wall_s,
             "refine_s": self.refinement.wall_s,
         }
@@ -169,7 +173,8 @@ def write(
             run.folder / prefix,
             title=f"Training {name}: throughput, power and scalability",
             budgets=f"Budgets: {budgets(settings)}. {answer.sweep.designs:,} random designs, "
-            f"{answer.refinement.gradients:,} gradient steps.",
+            f"{answer.refinement.gradients:,} gradient steps. At most "
+            f"{answer.summary()['most_chips']:,} chips in a fleet (global batch).",
         )
     run.write_manifest(
         {

@@ -181,7 +181,7 @@ class Space:
             bounds = [entry.get(bound, 0.0) for bound in ("low", "high")]
             if any(isinstance(b, bool) or not isinstance(b, (int, float)) for b in bounds):
                 raise InputError(name, bounds, "low and high are numbers")
-            kind = entry.get("kind", "choice" if choices else "linear")
+            kind = entry.get("kind", "choice" if "choices" in entry else "linear")
             parameters.append(Parameter(name, kind, bounds[0], bounds[1], tuple(map(str, choices))))
         constraints = tuple(
             Constraint.parse(name, bound, limit)

@@ -23,7 +23,7 @@ from hwmodels.accelerators.costing import (
     vector_work,
 )
 from hwmodels.errors import InputError, check_choice
-from hwmodels.fleet.scaling import Fleet, fleet_metrics
+from hwmodels.fleet.scaling import Fleet, fleet_metrics, ports_margin
 from hwmodels.metrics import Metrics
 from hwmodels.parts import die
 from hwmodels.parts.mac import FORMATS
@@ -76,6 +76,8 @@ def evaluate(
         for kind in ("contraction", "vector", "movement")
     )
     operations = workload.at_format(FORMATS[chip.number_format].bits)
+    # Whole numbers left as `int` would compile once more.
+    chip, fleet = jax.tree.map(lambda x: float(x) if isinstance(x, int) else x, (chip, fleet))
     return _evaluate(
         chip, operations, fleet, relax,
         training=workload.training, runtime=runtime, residency=residency, labels=labels,
@@ -164,7 +166,7 @@ def model(
         fleet_power=fleet.chips * step_energy / scaled["step"],
         utilization=work.macs / (chip.macs_per_cycle * rates.clock * time),
         clock=rates.clock,
-        margins=_margins(chip, rates, totals, area, training),
+        margins=_margins(chip, rates, totals, area, fleet, training),
         time_terms=times,
         energy_terms=energies,
         power_terms={name: joule / scaled["step"] for name, joule in energies.items()}
@@ -198,7 +200,7 @@ def _row(rates: Rates, work: Work) -> dict[str, dict[str, Any]]:
 
 
 def _margins(
-    chip: Accelerator, rates: Any, totals: Any, area: Any, training: bool
+    chip: Accelerator, rates: Any, totals: Any, area: Any, fleet: Fleet, training: bool
 ) -> dict[str, Any]:
     stored = sum(totals.footprint[i] for i in range(len(RESIDENT_ROLES)))
     off_chip = chip.dram.stacks * chip.dram.capacity + 0.5 * chip.sram.capacity
@@ -212,5 +214,6 @@ def _margins(
         "tdp": 1.0 - rates.peak_power / chip.tdp + 1e-4,
         "dram_capacity": 1.0 - stored / off_chip,
         "buffer": chip.sram.capacity / chip.smallest_buffer - 1.0,
+        "ports": jnp.where(fleet.chips > 1.0, ports_margin(fleet, chip.link), 0.0),
         "format": jnp.full_like(area, 0.0 if trains else -1.0),
     }

@@ -21,7 +21,7 @@ import pandas as pd
     ],
     meta_fields=["labels"],
 )  # fmt: skip
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Metrics:
     """Metrics of one design on one workload; every leaf is a scalar unless said otherwise.
 
@@ -60,6 +60,12 @@ class Metrics:
     resident: dict[str, Any]
     operations: dict[str, Any]
     labels: tuple[tuple[str, tuple[tuple[str, str, float], ...]], ...] = ()
+
+    def __repr__(self) -> str:
+        return (
+            f"Metrics(throughput={self.throughput} samples/s, power={self.power} W, "
+            f"area={self.area} m2, scalability={self.scalability} samples/s; see frame())"
+        )
 
     @property
     def feasible(self) -> Any:

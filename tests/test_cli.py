@@ -113,7 +113,7 @@ BAD = [
     (["pareto", "--at-most", "area_mm2"], ["--at-most", "METRIC=NUMBER"]),
     (["pareto", "--at-most", "area_mm2=nan"], ["area_mm2", "nan", "> 0"]),
     (["pareto", "--at-least", "throughput_per_s=-3"], ["throughput_per_s", "-3", "> 0"]),
-    (["pareto", "--designs", "0"], ["designs", "0", ">= 6"]),
+    (["pareto", "--designs", "0"], ["--designs", "0", ">= 6"]),
     (["pareto", "--designs", "many"], ["many", "not a valid integer"]),
     (["pareto", "--steps", "0"], ["--steps", "0", ">= 1"]),
     (["pareto", "--seed", "-1"], ["--seed", "-1", "0 to"]),
@@ -124,6 +124,7 @@ BAD = [
     (["trace"], ["Missing argument"]),
     (["train", "--widths", "784,ten"], ["--widths", "784,ten", "whole numbers"]),
     (["train", "--batch", "0"], ["batch", "0", ">= 1"]),
+    (["train", "--learning-rate", "1e30", "--epochs", "1"], ["learning_rate", "diverged"]),
     (["train", "--data", "mnist"], ["--data", "mnist", "random, digits"]),
     (["train", "--learning-rate", "nan"], ["learning_rate", "nan", "finite"]),
     (["train", "--data", "digits", "--widths", "784,10"], ["widths", "784", "64"]),
@@ -206,7 +207,7 @@ def test_train_digits_without_scikit_learn_is_one_line(
     monkeypatch.setitem(sys.modules, "sklearn.datasets", None)
     status, _, stderr = run(capsys, "train", "--data", "digits")
     assert status == 2
-    assert "pip install 'chipgrad[digits]'" in stderr
+    assert "pip install -e '.[digits]'" in stderr
 
 
 def test_help_lists_commands_and_every_command_has_examples(

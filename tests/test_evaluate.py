@@ -1,5 +1,7 @@
 """The one entry: a whole evaluation by hand, its table, options, real chips, bad input."""
 
+import dataclasses
+
 import jax
 import numpy as np
 import pytest
@@ -103,9 +105,10 @@ def test_table_adds_up_to_the_step(metrics, chip, mlp):
 
 def test_launch_cost_is_what_the_runtime_says(chip, mlp, metrics):
     launches = sum(row.count for row in mlp.rows)
-    for runtime, cost in (("eager", 5e-6), ("graph", 1e-6), ("none", 0.0)):
-        got = hwmodels.evaluate(chip, mlp, runtime=runtime)
-        assert float(got.time_terms["launch"]) == pytest.approx(launches * cost, rel=1e-5)
+    assert float(metrics.time_terms["launch"]) == pytest.approx(launches * 1e-6, rel=1e-5)
+    free = hwmodels.evaluate(chip, mlp, runtime="none")
+    assert float(free.time_terms["launch"]) == 0
+    assert float(free.time) == pytest.approx(float(metrics.time) - launches * 1e-6, rel=1e-4)
 
 
 def test_fleet_of_chips(chip, mlp, metrics):
@@ -122,14 +125,14 @@ def test_calls_of_one_structure_compile_once(chip, mlp, metrics):
 
     before = _evaluate._cache_size()
     for clock in (0.7, 1.3):
-        hwmodels.evaluate(chip.replace(clock_GHz=clock, tdp_W=300), mlp)
+        hwmodels.evaluate(chip.replace(clock_GHz=clock, tdp_W=300), mlp, Fleet(chips=3))
+    hwmodels.evaluate(dataclasses.replace(chip, rows=64), mlp)  # a whole number as `int`
     assert _evaluate._cache_size() == before
 
 
-@pytest.mark.parametrize("mode", ["straight_through", "smooth"])
-def test_gradient_through_evaluate(chip, mlp, mode):
+def test_gradient_through_evaluate(chip, mlp):
     def energy(chip):
-        return hwmodels.evaluate(chip, mlp, relax=Relax(mode=mode)).energy
+        return hwmodels.evaluate(chip, mlp).energy
 
     slope = jax.grad(energy)(jax.tree.map(float, chip))
     assert all(np.isfinite(leaf) for leaf in jax.tree.leaves(slope))
@@ -189,9 +192,8 @@ def test_margins_flag_what_cannot_be_built(chip, mlp):
     assert float(margins(dram_stacks=16, rows=8, columns=8, link_count=64)["die_edge"]) < 0
     assert float(margins(number_format="int8")["format"]) < 0
     assert float(margins(sram_capacity_MiB=1 / 64)["buffer"]) < 0
-    large = hwmodels.load_workload("mlp-large")
-    small = chip.replace(dram_stacks=1, dram_capacity_GiB=0.1, sram_capacity_MiB=1)
-    assert float(hwmodels.evaluate(small, large).margins["dram_capacity"]) < 0
+    # The parameters are 0.4 MB with 0.3 MB of moments and more; the least memory is 0.1 GiB.
+    assert 0 < float(margins(dram_stacks=1, dram_capacity_GiB=0.1)["dram_capacity"]) < 1
 
 
 def test_bad_input_is_one_line(chip, mlp):

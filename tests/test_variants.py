@@ -20,6 +20,7 @@ from hwmodels import VARIANTS, Fleet, Operation, Relax, Tensor, Workload
 from hwmodels.evaluate import model
 from hwmodels.parts.mac import FORMATS
 from hwmodels.quantity import quantities, structure
+from hwmodels.workloads.numeric import Contractions
 
 ROWS = 2048  # of every batch, so that each primitive compiles once
 EXACT = Relax()
@@ -201,10 +202,10 @@ def test_finite_positive_within_bounds_and_adding_up(variant, seed):
 
 
 @each_variant
-@properties
+@once
 @given(seed=seeds)
 def test_no_faster_than_the_roofline(variant, seed):
-    chips = batch(variant, seed)
+    chips = batch(variant, seed + 1)
     rows, bits = workload().rows, FORMATS[chips.number_format].bits
     macs = sum(row.count * row.macs for row in rows)
     work = sum(row.count * (row.simple + 4 * row.special) for row in rows)
@@ -263,10 +264,28 @@ def test_more_bandwidth_is_never_slower_and_more_capacity_never_moves_more(varia
 
 
 @each_variant
+def test_the_choice_of_mapping_counts_all_traffic_of_the_buffer(variant):
+    """Ranked by its own traffic alone, a faster buffer could bring a slower mapping."""
+    rng = np.random.default_rng(6)
+    sizes = np.exp(rng.uniform(0, 8, (3, ROWS))).round()
+    names = Contractions.__dataclass_fields__
+    fields = {**dict.fromkeys(names, 0.0), **dict(zip("mnk", sizes, strict=True)), "batch": 1.0}
+    op = Contractions(**{name: np.float32(value) for name, value in fields.items()})
+    besides = np.float32(np.exp(rng.uniform(5, 18, ROWS)))
+    chips, last = batch(variant, 8), np.inf
+    for bandwidth in np.geomspace(16, 2**20, 17, dtype=np.float32):
+        chips = chips.replace(sram_bandwidth_B_per_cycle=np.full(ROWS, bandwidth))
+        got = chips.contraction(op, EXACT, besides)
+        time = np.maximum(got.cycles, (got.buffer_bytes + besides) / bandwidth)
+        assert np.all(time <= last * (1 + 1e-6))
+        last = time
+
+
+@each_variant
 @once
 @given(seed=seeds)
 def test_lower_voltage_at_the_same_clock_never_costs_energy(variant, seed):
-    for chips in (batch(variant, seed), uncapped(batch(variant, seed))):
+    for chips in (batch(variant, seed + 2), uncapped(batch(variant, seed + 2))):
         together, cut = spread(chips, [("voltage_V", 0.93)])
         before, after = cut(run(together))
         assert np.all(after.energy <= before.energy * (1 + 1e-6))
@@ -289,7 +308,7 @@ def test_no_free_lunch(variant, seed):
     names = sorted(set(quantities(VARIANTS[variant])) - GIVEN)
     moves = [(name, factor) for name in names for factor in (1.1, 2.0, 16.0)]
     with jax.enable_x64(True):  # costs below float32's rounding are costs too
-        chips, cut = spread(doubled_precision(uncapped(batch(variant, seed))), moves)
+        chips, cut = spread(doubled_precision(uncapped(batch(variant, seed + 1))), moves)
         before, *after = cut(run(chips))
     for move, m in zip(moves, after, strict=True):
         gain = m.throughput / before.throughput
@@ -302,10 +321,10 @@ def test_no_free_lunch(variant, seed):
 
 
 @each_variant
-@properties
+@once
 @given(seed=seeds)
 def test_float32_agrees_with_float64(variant, seed):
-    chips = batch(variant, seed)
+    chips = batch(variant, seed + 3)
     single = run(chips)
     with jax.enable_x64(True):
         double = run(doubled_precision(chips))
@@ -327,21 +346,27 @@ def test_float32_agrees_with_float64(variant, seed):
 
 
 @each_variant
-def test_vmap_equals_loop_and_scan_equals_stacked(variant):
+def test_vmap_equals_loop(variant):
     chips = batch(variant, 5)
     together = leaves(run(chips))
     numbers = operations(True, FORMATS[chips.number_format].bits)
-    quick = {"xla_backend_optimization_level": 0}
-    one = jax.jit(
-        lambda chip: model(chip, numbers, Fleet(3.0), training=True), compiler_options=quick
-    )
-    for i in range(10):
-        alone = leaves(one(jax.tree.map(lambda leaf, i=i: leaf[i], chips)))
+    for i in range(4):
+        chip = jax.tree.map(lambda leaf, i=i: leaf[i], chips)
+        alone = leaves(model(chip, numbers, Fleet(3.0), training=True, stacked=True))
         for name, value in alone.items():
-            tolerance = 1e-5 if i % 2 else 2e-6  # odd rows may lie on a nearly full power cap
-            np.testing.assert_allclose(
-                value, together[name][i], rtol=tolerance, atol=1e-6 if "margins" in name else 1e-12
-            )
+            atol = 1e-6 if "margins" in name else 1e-12
+            np.testing.assert_allclose(value, together[name][i], rtol=1e-6, atol=atol)
+
+
+def test_scan_equals_stacked():
+    chips = batch("simt", 5)
+    numbers = operations(True, FORMATS[chips.number_format].bits)
+    chip = jax.tree.map(lambda leaf: leaf[0], chips)
+    stacked = leaves(model(chip, numbers, Fleet(3.0), training=True, stacked=True))
+    scan = jax.jit(lambda chip: model(chip, numbers, Fleet(3.0), training=True))
+    for name, value in leaves(scan(chip)).items():
+        atol = 1e-6 if "margins" in name else 1e-12
+        np.testing.assert_allclose(value, stacked[name], rtol=2e-6, atol=atol)
 
 
 def logs(metrics):
@@ -384,7 +409,7 @@ def test_smooth_gradients_are_central_differences(variant, seed):
     """Of log metric by log parameter, for every number of chip and fleet, in float64."""
     h = 1e-5
     with jax.enable_x64(True):
-        chips = doubled_precision(batch(variant, seed))
+        chips = doubled_precision(batch(variant, seed + 2))
         flat, tree = jax.tree.flatten((chips, np.full(ROWS, 37.0)))
         which = np.arange(ROWS) // 2 % len(flat)  # the number that moves in each row
 
@@ -403,7 +428,7 @@ def test_smooth_gradients_are_central_differences(variant, seed):
     node = np.asarray(chips.technology.node)
     inside = (which != 0) | ((node > 3.01e-9) & (node < 129e-9))
     error = np.abs(np.asarray(slope - difference)) / (1 + np.abs(np.asarray(difference)))
-    assert error[inside].max() < 3e-5
+    assert error[inside].max() < 1e-4
     assert error[which != 0].max() < 1e-5
     assert np.quantile(error[which != 0], 0.99) < 1e-6
 

@@ -20,8 +20,9 @@ from hwmodels.errors import check_choice
 
 _COLUMNS = {
     "throughput_per_s": "samples/s",
-    "throughput_without_launch_per_s": "without launch",
+    "throughput_without_launch_per_s": "no launch",
     "power_W": "W",
+    "peak_power_W": "peak W",
     "scalability_per_s": "S80 samples/s",
     "chips_80": "chips at S80",
     "area_mm2": "mm2",
@@ -29,7 +30,14 @@ _COLUMNS = {
     "utilization": "utilization",
     "actual_clock_GHz": "GHz",
     "voltage_V": "V",
+    "design": "design",
 }
+
+_LEGEND = """\
+Knee: nearest to the ideal on all three axes (log scale). W: average over the step, links always on.
+No launch: samples/s without launch costs. Design: the row's number in front.csv and
+variant_fronts.csv, which hold all parameters. Unless a space says otherwise: 7 nm, bf16 operands,
+links wired as a 2-D torus (a chip with fewer than 4 links stays alone)."""
 
 
 @click.command(
@@ -48,11 +56,11 @@ Examples:
 @click.option("--designs", default=1_000_000, show_default=True,
               help="Random designs per workload, over all variants.")  # fmt: skip
 @click.option("--at-most", multiple=True, metavar="METRIC=NUMBER",
-              help="Budget, e.g. area_mm2=400; repeatable. Giving any budget replaces the "
-              "default ones (area_mm2=400, power_W=300).")  # fmt: skip
+              help="Budget, e.g. area_mm2=400; repeatable. Replaces the default ones (area_mm2="
+              "400, power_W=300), or a space file's on the same metric.")  # fmt: skip
 @click.option("--at-least", multiple=True, metavar="METRIC=NUMBER", help="Likewise, a floor.")
 @click.option("--starts", default=64, show_default=True,
-              help="Gradient starts per variant and structure.")  # fmt: skip
+              help="Gradient starts per variant.")  # fmt: skip
 @click.option("--steps", default=80, show_default=True, help="Gradient steps per start.")
 @click.option("--runtime", default="graph", show_default=True, metavar="NAME",
               help="Launch cost between operations: eager, graph or none.")  # fmt: skip
@@ -75,22 +83,27 @@ def command(
 ) -> None:
     """Sweep all variants on a workload, refine by gradient, draw the Pareto front.
 
-    Trains the reference MLP briefly, traces its step, evaluates a million designs of each
-    accelerator variant under the budgets, improves the front by gradient descent, and writes a
-    run folder with tables, manifest and figures: throughput against power against scalability.
+    Trains the reference MLP briefly, traces its step, evaluates a million designs, spread over
+    the accelerator variants, under the budgets, improves the front by gradient descent, and
+    writes a run folder with tables, manifest and figures: throughput against power against
+    scalability.
     """
     begin = time.perf_counter()
     for name in workloads:
         check_choice("--workload", name, WORKLOADS)
     check_choice("--runtime", runtime, LAUNCH_S)
+    spaces = _spaces(variants, files, constraints(at_most, at_least))
     for option, value, least in (("--starts", starts, 1), ("--steps", steps, 1)):
         if value < least:
             raise InputError(option, value, f"allowed: >= {least}")
+    least = sum(len(space.structures()) for space in spaces)
+    if designs < least:
+        raise InputError("--designs", designs, f"allowed: >= {least}, one of each structure")
     if not 0 <= seed < 2**32:
         raise InputError("--seed", seed, "allowed: 0 to 4294967295")
     settings = pareto.Settings(
         workloads=tuple(dict.fromkeys(workloads)) or pareto.DEFAULT_WORKLOADS,
-        spaces=_spaces(variants, files, constraints(at_most, at_least)),
+        spaces=spaces,
         designs=designs,
         starts=starts,
         steps=steps,
@@ -116,7 +129,13 @@ def command(
         return
     for name, summary in summaries.items():
         _print_answer(name, summary)
-    click.echo(f"\nBudgets: {pareto.budgets(settings)}. Runtime: {runtime}.")
+        without = [s.variant for s in spaces if s.variant not in summary["knee"]]
+        if without:
+            click.echo(f"No feasible design: {', '.join(without)}.")
+        click.echo(f"At most {summary['most_chips']:,} chips in a fleet: the workload's largest "
+                   "sensible global batch.")  # fmt: skip
+    click.echo(f"\n{_LEGEND}")
+    click.echo(f"Budgets: {pareto.budgets(settings)}. Runtime: {runtime}.")
     click.echo(f"Tables and figures: {run_dir} ({time.perf_counter() - begin:.0f} s)")
 
 
@@ -131,10 +150,15 @@ def _spaces(
     for name in names:
         if names.count(name) > 1:
             raise InputError("--space", name, "each variant has one space")
-    return tuple(
-        space.with_constraints(budgets or space.constraints or pareto.DEFAULT_BUDGETS)
-        for space in spaces
-    )
+    given = {(budget.metric, budget.at_most) for budget in budgets}
+    bounded = []
+    for space in spaces:
+        kept = [c for c in space.constraints if (c.metric, c.at_most) not in given]
+        bounded.append(space.with_constraints((*kept, *budgets) or pareto.DEFAULT_BUDGETS))
+    if len({frozenset(space.constraints) for space in bounded}) > 1:
+        found = "; ".join(f"{s.variant}: {', '.join(map(str, s.constraints))}" for s in bounded)
+        raise InputError("budgets", found, "all spaces on one front need the same budgets")
+    return tuple(bounded)
 
 
 def _print_answer(name: str, summary: dict[str, Any]) -> None:

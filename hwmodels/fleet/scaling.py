@@ -7,7 +7,8 @@ the backward phase goes on; the share f that the backward phase produces last, c
 
 with t one chip's step and T(N) the all-reduce. S80 is N* x batch / step(N*)
 for the largest N* at weak-scaling efficiency step(1) / step(N) >= 80%, N <= 65,536, global batch
-<= the workload's limit; one chip's throughput where N = 2 falls below. Throughput grows up to N*
+<= the workload's limit; one chip's throughput where N = 2 falls below, or where a chip has too
+few links for the topology. Throughput grows up to N*
 unless the backward phase is over nine tenths of a step, where the last few chips may lose up to
 their own share. step is invertible in T (the budget is a minimum of two lines) and T in N, so S80
 needs no search over N.
@@ -49,6 +50,11 @@ def exposed(t_backward: Any, reduce: Any, last: Any, relax: Relax) -> Any:
     return hidden + last * reduce
 
 
+def ports_margin(fleet: Fleet, link: Link) -> Any:
+    """Relative room in links: a ring or torus of d dimensions takes 2 d on every chip."""
+    return link.count / (2.0 * DIMENSIONS[fleet.topology]) - 1.0
+
+
 def fleet_metrics(
     fleet: Fleet, link: Link, totals: Totals, time: Any, t_backward: Any, relax: Relax
 ) -> dict[str, Any]:
@@ -71,6 +77,7 @@ def fleet_metrics(
     slack = time / EFFICIENCY - time
     budget = jnp.minimum(slack / jnp.maximum(last, 1e-6), slack + t_backward)
     most = jnp.minimum(LARGEST_FLEET, totals.max_global_batch / totals.samples)
+    most = jnp.where(ports_margin(fleet, link) >= 0, most, 1.0)
     chips_80 = relax.floor(jnp.clip(largest_fleet(budget, *wires), 1.0, most))
     step_80 = time + exposed(t_backward, all_reduce(chips_80, *wires), last, relax)
     return {

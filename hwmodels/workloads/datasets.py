@@ -59,7 +59,7 @@ def digits(train_samples: int = 1437, test_samples: int = 360, seed: int = 0) ->
         from sklearn.datasets import load_digits
     except ImportError:
         raise InputError(
-            "data", "digits", "needs scikit-learn: pip install 'chipgrad[digits]'"
+            "data", "digits", "needs scikit-learn, the extra [digits]: pip install -e '.[digits]'"
         ) from None
     for field, value in (("train_samples", train_samples), ("test_samples", test_samples)):
         if value < 1 or train_samples + test_samples > _DIGITS:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -183,7 +184,7 @@ def accuracy(params: Params, x: jax.Array, y: jax.Array) -> jax.Array:
 def train(
     config: MlpConfig, data: Data, on_epoch: Callable[[Epoch], None] | None = None
 ) -> TrainResult:
-    """Train on `data`; calls `on_epoch` after each epoch."""
+    """Train on `data`; calls `on_epoch` after each epoch. `InputError` if the loss diverges."""
     _check_data(config, data)
     key, start = jax.random.split(jax.random.key(config.seed))
     state = initial_state(config, start)
@@ -196,6 +197,12 @@ def train(
             state, data.x_train, data.y_train, jax.random.fold_in(key, number)
         )
         history.append(Epoch(number, float(value), float(hits), time.perf_counter() - began))
+        if not math.isfinite(history[-1].loss):
+            raise InputError(
+                "learning_rate",
+                config.learning_rate,
+                f"training diverged in epoch {number}, its loss is not finite; choose less",
+            )
         if on_epoch is not None:
             on_epoch(history[-1])
     device = next(iter(state[0][0]["w"].devices()))

@@ -115,7 +115,7 @@ class Operation:
         return sum(tensor.bytes() for tensor in (*self.reads, *self.writes))
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Workload:
     """The operations of one step, with what the fleet and the memories need to know.
 
@@ -157,6 +157,12 @@ class Workload:
                 self.max_global_batch,
                 f"allowed: at least the per-chip batch, {self.samples:g}",
             )
+
+    def __repr__(self) -> str:
+        return (
+            f"Workload({self.name}: {len(self.rows)} distinct operations, {self.macs:.4g} MACs, "
+            f"{self.bytes:.4g} bytes, {self.samples:g} samples a step; see frame())"
+        )
 
     @property
     def macs(self) -> float:
