@@ -26,4 +26,4 @@ def check_choice(field: str, value: object, choices: Iterable[str]) -> None:
 
 def _one_line(value: object) -> str:
     text = " ".join(str(value).split())
-    return text if len(text) <= 80 else text[:77] + "..."
+    return text if len(text) <= 200 else text[:197] + "..."

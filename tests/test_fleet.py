@@ -25,7 +25,8 @@ def totals(volume, last, samples=32.0, limit=1e9):
 
 
 def link(bandwidth, alpha):
-    return Link(count=jnp.asarray(1.0), bandwidth=bandwidth, latency=alpha)
+    # Eight links: enough ports for every topology; a power of two, so their sum is exact.
+    return Link(count=jnp.asarray(8.0), bandwidth=bandwidth / 8.0, latency=alpha)
 
 
 @pytest.mark.parametrize(
@@ -139,6 +140,16 @@ def test_limits():
     # The global batch: 32 x 5.9 samples allow five chips, 32 just one.
     assert float(metrics(limit=32 * 5.9)["chips_80"]) == 5
     assert float(metrics(limit=32.0)["chips_80"]) == 1
+
+
+@pytest.mark.parametrize(("topology", "ports"), [("ring", 2), ("torus2d", 4), ("torus3d", 6)])
+def test_a_chip_with_too_few_links_stays_alone(topology, ports):
+    for count in (ports - 1, ports):
+        wires = Link(count=jnp.asarray(float(count)), bandwidth=3e11 / count, latency=1e-9)
+        got = fleet_metrics(
+            Fleet(1.0, topology), wires, totals(1e3, 0.25), *map(jnp.asarray, (3e-3, 2e-3)), EXACT
+        )
+        assert (float(got["chips_80"]) > 1) == (count == ports)
 
 
 def test_more_chips_are_never_more_efficient_and_better_links_never_worse():

@@ -131,7 +131,7 @@ def test_data_must_fit_the_configuration() -> None:
 
 def test_missing_scikit_learn_is_one_clear_line(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "sklearn.datasets", None)
-    with pytest.raises(InputError, match=r"pip install 'chipgrad\[digits\]'"):
+    with pytest.raises(InputError, match=r"pip install -e '.\[digits\]'"):
         digits()
 
 

@@ -61,12 +61,14 @@ def print_table(frame: pd.DataFrame, title: str) -> None:
 
 
 def human(value: Any) -> str:
-    """A number with three significant digits and, from a thousand on, an SI prefix."""
+    """A whole number below ten million in full, others with three digits and an SI prefix."""
     if isinstance(value, str):
         return value
     if pd.isna(value):
         return "-"
     size = abs(value)
+    if size < 1e7 and float(value).is_integer():
+        return f"{int(value):,}"
     for factor, prefix in ((1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
         if size >= factor * 0.9995:
             return f"{value / factor:.3g}{prefix}"
