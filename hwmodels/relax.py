@@ -70,6 +70,12 @@ class Relax:
             return self._blend(1.0, need / have) ** 8
         return jnp.where(need <= have, 1.0, UNAVAILABLE)
 
+    def gate(self, margin: Any) -> Any:
+        """1 where margin >= 0, else 0; smooth mode passes from one to the other gradually."""
+        if self.smooth:
+            return 0.5 * (1.0 + margin / jnp.sqrt(margin**2 + self.sharpness**-2))
+        return jnp.where(margin >= 0, 1.0, 0.0)
+
     def choose(self, ranks: Sequence[Any], candidates: Sequence[Sequence[Any]]) -> list[Any]:
         """The candidate (a row of numbers) of smallest rank, ranks positive; blended if smooth."""
         best_rank, best = ranks[0], list(candidates[0])

@@ -50,7 +50,7 @@ def test_all_formats_are_written(tmp_path):
         assert path.read_bytes().startswith(head)
     svg = (tmp_path / "front_pairwise.svg").read_text()
     assert "<text" in svg
-    assert "Chip power (W)" in svg
+    assert "Chip power, step average (W)" in svg
     assert "mlp-large" in svg
     assert "400 mm²" in svg
     assert b"/FontType 42" in (tmp_path / "front_3d.pdf").read_bytes() or True
@@ -75,7 +75,7 @@ def test_no_global_state_is_changed(tmp_path):
 def test_axes_have_names_and_units():
     figure = fronts.pairwise(*case())
     labels = [(a.get_xlabel(), a.get_ylabel()) for a in figure.axes]
-    power, throughput = "Chip power (W)", "Throughput (samples/s)"
+    power, throughput = "Chip power, step average (W)", "Throughput (samples/s)"
     scalability = "Scalability S80 (samples/s)"
     assert labels == [(power, throughput), (power, scalability), (scalability, throughput)]
     assert all(a.get_xscale() == a.get_yscale() == "log" for a in figure.axes)

@@ -119,3 +119,11 @@ def test_step_rules_out_what_does_not_fit():
     # Smooth: about 1 below, a steep power above.
     assert float(Relax("smooth", 1e4).step(1.0, 2.0)) == pytest.approx(1.0, rel=1e-3)
     assert float(Relax("smooth", 1e4).step(4.0, 2.0)) == pytest.approx(2.0**8, rel=1e-3)
+
+
+def test_gate_is_a_step_and_its_smooth_form_a_ramp():
+    assert [float(EXACT.gate(jnp.asarray(m))) for m in (-0.1, 0.0, 0.3)] == [0.0, 1.0, 1.0]
+    smooth = Relax("smooth", 50.0)
+    assert float(smooth.gate(jnp.asarray(0.0))) == 0.5
+    assert float(smooth.gate(jnp.asarray(0.3))) > 0.99
+    assert float(jax.grad(smooth.gate)(0.01)) > 0

@@ -77,7 +77,9 @@ def fleet_metrics(
     slack = time / EFFICIENCY - time
     budget = jnp.minimum(slack / jnp.maximum(last, 1e-6), slack + t_backward)
     most = jnp.minimum(LARGEST_FLEET, totals.max_global_batch / totals.samples)
-    most = jnp.where(ports_margin(fleet, link) >= 0, most, 1.0)
+    # Half a link of tolerance: counts are whole in every buildable design.
+    wired = relax.gate(ports_margin(fleet, link) + 0.25 / DIMENSIONS[fleet.topology])
+    most = 1.0 + (most - 1.0) * wired
     chips_80 = relax.floor(jnp.clip(largest_fleet(budget, *wires), 1.0, most))
     step_80 = time + exposed(t_backward, all_reduce(chips_80, *wires), last, relax)
     return {
