@@ -35,7 +35,7 @@ from dse.blocks import Block
 from dse.evaluating import CHUNK, Evaluator, Options, evaluator, no_archive, objectives
 from dse.front import OBJECTIVES
 from dse.space import Space
-from dse.sweeping import WORKERS, Census, Progress, Sweep, gather, survivors_table
+from dse.sweeping import WORKERS, Census, Progress, Sweep, gather, keep_survivors, survivors_table
 from hwmodels import InputError
 from hwmodels.errors import check_choice
 from hwmodels.workloads.workload import Workload
@@ -131,10 +131,7 @@ def _run_structure(
         padded = np.resize(numbers, CHUNK)
         values = blocks.values(padded)
         result = engine.table(values, np.arange(CHUNK) < len(numbers), operations, no_archive())
-        rows = np.flatnonzero(np.asarray(result["keep"]))
-        payload = {f"value {k}": v[rows] for k, v in values.items()}
-        payload |= {f"metric {k}": np.asarray(v)[rows] for k, v in result["readings"].items()}
-        archive.add(np.asarray(result["points"])[rows], padded[rows] + first, payload)
+        keep_survivors(archive, values, result, padded + first)
 
     def collect(slices: dict[str, slice], result: Any, least: int) -> None:
         nonlocal waiting

@@ -29,7 +29,7 @@ from dse.archive import Archive
 from dse.evaluating import CHUNK, Evaluator, Options, evaluator, no_archive, objectives
 from dse.front import Front
 from dse.space import Space
-from dse.sweeping import WORKERS, Sweep, joint_front, survivors_table
+from dse.sweeping import WORKERS, Sweep, joint_front, keep_survivors, survivors_table
 from hwmodels import InputError, Relax
 from hwmodels.workloads.workload import Workload
 
@@ -207,10 +207,7 @@ def exact_front(
             for name, column in columns.items()
         }
         result = engine.table(padded, np.arange(CHUNK) < size, operations, no_archive())
-        rows = np.flatnonzero(np.asarray(result["keep"]))
-        payload = {f"value {k}": v[rows] for k, v in padded.items()}
-        payload |= {f"metric {k}": np.asarray(v)[rows] for k, v in result["readings"].items()}
-        archive.add(np.asarray(result["points"])[rows], rows + first + offset, payload)
+        keep_survivors(archive, padded, result, np.arange(CHUNK) + first + offset)
     table = survivors_table(engine, archive)
     return table.assign(source="gradient") if len(table) else table
 

@@ -203,11 +203,7 @@ def _run_structure(
 
     def collect(offset: int, size: int, values: Any, result: Any) -> None:
         census.add(labels, size, result)
-        rows = np.flatnonzero(np.asarray(result["keep"]))
-        if len(rows):
-            payload = {f"value {k}": np.asarray(v)[rows] for k, v in values.items()}
-            payload |= {f"metric {k}": np.asarray(v)[rows] for k, v in result["readings"].items()}
-            archive.add(np.asarray(result["points"])[rows], rows + first + offset, payload)
+        keep_survivors(archive, values, result, np.arange(chunk) + first + offset)
 
     for number, offset in enumerate(range(0, count, chunk)):
         size = min(chunk, count - offset)
@@ -226,6 +222,16 @@ def _run_structure(
     if pending is not None:
         collect(*pending)
     return survivors_table(engine, archive), census
+
+
+def keep_survivors(
+    archive: Archive, values: dict[str, Any], result: dict[str, Any], numbers: np.ndarray
+) -> None:
+    """Add what `Evaluator.table` kept of the designs `numbers` to the archive."""
+    rows = np.flatnonzero(np.asarray(result["keep"]))
+    payload = {f"value {k}": np.asarray(v)[rows] for k, v in values.items()}
+    payload |= {f"metric {k}": np.asarray(v)[rows] for k, v in result["readings"].items()}
+    archive.add(np.asarray(result["points"])[rows], numbers[rows], payload)
 
 
 def survivors_table(engine: Evaluator, archive: Archive) -> pd.DataFrame:
