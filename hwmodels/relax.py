@@ -21,6 +21,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 MODES = ("straight_through", "smooth")
 UNAVAILABLE = 1e15  # factor on the rank of a candidate that does not fit; finite, so 0 * it = 0
@@ -98,6 +99,18 @@ class Relax:
 
 
 EXACT = Relax()
+
+
+def round_up(x: Any, block: Any) -> Any:
+    """The multiple of `block` at or above x; hands on x's gradient. Floats stay floats."""
+    rest = -x % block
+    return x + (jax.lax.stop_gradient(rest) if isinstance(rest, jax.Array) else rest)
+
+
+def largest(*values: Any) -> Any:
+    """Elementwise maximum that leaves floats and NumPy arrays in NumPy."""
+    maximum = jnp.maximum if any(isinstance(v, jax.Array) for v in values) else np.maximum
+    return functools.reduce(maximum, values)
 
 
 def _exact_ceil_div(a: Any, b: Any) -> Any:

@@ -112,9 +112,7 @@ def fit(mapping: Mapping, problem: Problem, field: str = "mapping") -> Mapping:
                 raise InputError(
                     field, f"{level.memory} {d}{loop.trips:g}", "allowed: factors >= 1"
                 )
-            loops.append(
-                partial_loop(loop, extents[d], extents[d] * loop.trips, problem.sizes[d])
-            )
+            loops.append(partial_loop(loop, extents[d], extents[d] * loop.trips, problem.sizes[d]))
             extents[d] *= loop.trips
         levels.append(dataclasses.replace(level, loops=tuple(reversed(loops))))
     for d, covered in extents.items():

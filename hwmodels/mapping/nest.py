@@ -37,9 +37,10 @@ from hwmodels.mapping.problem import RESULT, Problem, footprint, window_extent
 class Traffic(NamedTuple):
     """Words of one tensor at one level, summed over the level's instances; `tile` is of one.
 
-    tile: words held at once. fills: taken up from outside (of a result: zeros included). reads:
-    read towards the inside; of a result: old sums, to be added to here or inside. updates:
-    partial results arriving from inside. drains: partial results sent outside.
+    tile: words held at once. fills: taken up from outside, of a result with the zeros that
+    start it. reads: read towards the inside; of a result: old sums, to be added to here or
+    inside. updates: partial results arriving from inside. drains: sent outside. zeros: of the
+    fills, those that are zeros.
     """
 
     tile: Any
@@ -47,6 +48,7 @@ class Traffic(NamedTuple):
     reads: Any
     updates: Any
     drains: Any
+    zeros: Any
 
 
 class Counts(NamedTuple):
@@ -77,13 +79,15 @@ def count(problem: Problem, mapping: Mapping) -> Counts:
             moved = _moved(problem, mapping, tensor, i, tile, extents[i])
             outermost = i == holders[0]
             if tensor == RESULT:
-                whole = problem.elements(tensor)
-                drains = 0.0 if outermost else moved
-                reads = _positive(arriving - whole)
-                traffic[i][tensor] = Traffic(tile, drains, reads, arriving, drains)
+                # Each instance that sums by itself starts its sums once.
+                copies = _spatial_sharing(problem, mapping, tensor, 0, i)
+                fresh = problem.elements(tensor) * copies
+                drains, zeros = (0.0, 0.0) if outermost else (moved, fresh)
+                reads = _positive(arriving - fresh)
+                traffic[i][tensor] = Traffic(tile, drains, reads, arriving, drains, zeros)
             else:
                 fills = 0.0 if outermost else moved
-                traffic[i][tensor] = Traffic(tile, fills, arriving, 0.0, 0.0)
+                traffic[i][tensor] = Traffic(tile, fills, arriving, 0.0, 0.0, 0.0)
             demand, shared_from = moved, i
     return Counts(traffic, _instances(mapping), problem.macs, _steps(mapping))
 
