@@ -17,8 +17,8 @@ _MACHINE_KEYS = ("source", "cycle_ns", "mac_energy_pJ", "memory")
 _BANDWIDTHS = ("bandwidth", "read_bandwidth", "write_bandwidth")
 _FLAGS = ("banked", "own_depth", "reads_drains", "clears_results")
 _MEMORY_KEYS = (
-    "name", "tensors", "word_bits", "energy_pJ_per_bit", "capacity_KiB", "capacity_bits", "block_bits",
-    *(f"{name}_bits_per_cycle" for name in _BANDWIDTHS), *_FLAGS, "axis",
+    "name", "tensors", "word_bits", "energy_pJ_per_bit", "capacity_KiB", "capacity_bits",
+    "block_bits", *(f"{name}_bits_per_cycle" for name in _BANDWIDTHS), *_FLAGS, "axis",
 )  # fmt: skip
 
 
@@ -71,8 +71,8 @@ def _memory(table: Any, *, outermost: bool) -> Memory:
     bits = _number(table, "word_bits", name)
     capacity = _number(table, "capacity_bits", name, math.inf)
     capacity = _number(table, "capacity_KiB", name, capacity / KIB_BITS) * KIB_BITS
-    flags = {flag: _flag(table, flag, name) for flag in _FLAGS if flag in table}
-    ports = {
+    options: dict[str, Any] = {flag: _flag(table, flag, name) for flag in _FLAGS if flag in table}
+    options |= {
         port: _number(table, f"{port}_bits_per_cycle", name, math.inf) / bits
         for port in _BANDWIDTHS
     }
@@ -83,8 +83,7 @@ def _memory(table: Any, *, outermost: bool) -> Memory:
         capacity=capacity / bits,
         block=_number(table, "block_bits", name, bits) / bits,
         axes=tuple(_axis(axis, name) for axis in table.get("axis", [])),
-        **ports,
-        **flags,
+        **options,
     )
 
 

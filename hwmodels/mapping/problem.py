@@ -20,7 +20,8 @@ from typing import Any
 
 import jax
 
-from hwmodels.errors import InputError, check_choice
+from hwmodels.errors import InputError
+from hwmodels.workloads.workload import Operation
 
 TENSORS = ("W", "I", "O")
 RESULT = "O"
@@ -96,8 +97,9 @@ class Problem:
 
 
 def convolution(
-    *, N: int = 1, K: int = 1, C: int = 1, P: int = 1, Q: int = 1, R: int = 1, S: int = 1,
-    G: int = 1, stride: tuple[int, int] = (1, 1), dilation: tuple[int, int] = (1, 1),
+    *, N: float = 1, K: float = 1, C: float = 1, P: float = 1, Q: float = 1, R: float = 1,
+    S: float = 1, G: float = 1, stride: tuple[float, float] = (1, 1),
+    dilation: tuple[float, float] = (1, 1),
 ) -> Problem:  # fmt: skip
     """A convolution; `stride` and `dilation` along (P, Q) and (R, S). Raises `InputError`."""
     sizes = {"G": G, "N": N, "K": K, "C": C, "P": P, "Q": Q, "R": R, "S": S}
@@ -105,9 +107,25 @@ def convolution(
     return _checked(CONVOLUTION, sizes, steps)
 
 
-def matmul(M: int, N: int, K: int, batch: int = 1) -> Problem:
+def matmul(M: float, N: float, K: float, batch: float = 1) -> Problem:
     """`batch` products of (M, K) by (K, N). Raises `InputError` unless all are at least 1."""
     return _checked(MATMUL, {"B": batch, "M": M, "N": N, "K": K}, {})
+
+
+def problem_of(operation: Operation) -> Problem:
+    """The problem of a workload's contraction; a convolution keeps its own dimensions.
+
+    Raises `InputError` if the operation is no contraction.
+    """
+    if operation.kind != "contraction":
+        raise InputError("operation", operation.name, "allowed: a contraction")
+    c = operation.convolution
+    if c is None:
+        return matmul(operation.m, operation.n, operation.k, operation.batch)
+    return convolution(
+        G=c.groups, N=c.n, K=c.k, C=c.c, P=c.p, Q=c.q, R=c.r, S=c.s,
+        stride=(c.stride_h, c.stride_w), dilation=(c.dilation_h, c.dilation_w),
+    )  # fmt: skip
 
 
 def footprint(problem: Problem, tensor: str, extents: dict[str, Any]) -> Any:
@@ -123,11 +141,10 @@ def window_extent(problem: Problem, window: tuple[str, str], extents: dict[str, 
     return 1 + sum((extents[d] - 1) * problem.steps[d] for d in window)
 
 
-def _checked(shape: Shape, sizes: dict[str, int], steps: dict[str, int]) -> Problem:
+def _checked(shape: Shape, sizes: dict[str, float], steps: dict[str, float]) -> Problem:
     for name, value in {**sizes, **{f"step of {d}": s for d, s in steps.items()}}.items():
         if isinstance(value, bool) or not math.isfinite(value) or value < 1 or value % 1:
             raise InputError(name, value, "allowed: a whole number >= 1")
-    check_choice("shape", shape.name, SHAPES)
     return Problem(
         shape,
         {d: float(size) for d, size in sizes.items()},
