@@ -18,7 +18,7 @@ accumulator register, each written once.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from hwmodels.accelerators.base import Accelerator, Compute, register
 from hwmodels.parts import mac, register_file, vector_unit
@@ -27,6 +27,22 @@ from hwmodels.quantity import quantity, static
 from hwmodels.relax import Relax
 from hwmodels.technology import Process
 from hwmodels.workloads.numeric import Contractions
+
+
+class Folds(NamedTuple):
+    """Tiles of the stationary matrix along the array's rows and columns, and steps of each."""
+
+    rows: Any
+    columns: Any
+    steps: Any
+
+
+class BufferWords(NamedTuple):
+    """Words between buffer and arrays: operand reads, and how often each result is written."""
+
+    lhs: Any
+    rhs: Any
+    result_writes: Any
 
 
 @register("systolic")
@@ -61,15 +77,9 @@ class Systolic(Accelerator):
 
     def contraction(self, op: Contractions, relax: Relax, besides: Any) -> Compute:
         """See the module docstring."""
-        m, n, k = op.m, op.n, op.k
-        over_rows, over_columns, steps = {
-            "weight_stationary": (k, n, m),
-            "output_stationary": (m, n, k),
-            "input_stationary": (k, m, n),
-        }[self.dataflow]
-        row_folds = relax.ceil_div(over_rows, self.rows)
-        column_folds = relax.ceil_div(over_columns, self.columns)
-        folds = relax.ceil_div(row_folds * column_folds * op.batch, self.arrays)
+        one = self.folds(op, relax)
+        steps = one.steps
+        folds = relax.ceil_div(one.rows * one.columns * op.batch, self.arrays)
         load = 0.0 if self.dataflow == "output_stationary" else self.rows
         skew = load + self.rows + self.columns - 2.0
         if self.fold_overlap == "none":
@@ -78,14 +88,32 @@ class Systolic(Accelerator):
             cycles = (folds - 1.0) * relax.maximum(steps, self.rows) + steps
             overhead = skew
         word = FORMATS[self.number_format].bits / 8
-        if self.dataflow == "weight_stationary":
-            operands, sums = column_folds * m * k + k * n, row_folds
-        elif self.dataflow == "output_stationary":
-            operands, sums = column_folds * m * k + row_folds * k * n, 1.0
-        else:
-            operands, sums = m * k + column_folds * k * n, row_folds
-        buffer_bytes = op.batch * (word * operands + ACCUMULATOR_BYTES * m * n * (2.0 * sums - 1.0))
+        words = self.buffer_words(op, one)
+        sums = 2.0 * words.result_writes - 1.0  # all but the first are read back
+        buffer_bytes = op.batch * (
+            word * (words.lhs + words.rhs) + ACCUMULATOR_BYTES * op.m * op.n * sums
+        )
         return Compute(cycles, overhead, buffer_bytes)
+
+    def folds(self, op: Contractions, relax: Relax) -> Folds:
+        """Folds of one of the operation's `batch` products."""
+        over_rows, over_columns, steps = {
+            "weight_stationary": (op.k, op.n, op.m),
+            "output_stationary": (op.m, op.n, op.k),
+            "input_stationary": (op.k, op.m, op.n),
+        }[self.dataflow]
+        return Folds(
+            relax.ceil_div(over_rows, self.rows), relax.ceil_div(over_columns, self.columns), steps
+        )
+
+    def buffer_words(self, op: Contractions, folds: Folds) -> BufferWords:
+        """Buffer accesses of one product, as SCALE-Sim counts them."""
+        lhs, rhs = op.m * op.k, op.k * op.n
+        if self.dataflow == "weight_stationary":
+            return BufferWords(folds.columns * lhs, rhs, folds.rows)
+        if self.dataflow == "output_stationary":
+            return BufferWords(folds.columns * lhs, folds.rows * rhs, 1.0)
+        return BufferWords(lhs, folds.columns * rhs, folds.rows)
 
     def mac_energy(self, process: Process) -> dict[str, Any]:
         """The unit and its three pipeline registers."""

@@ -81,7 +81,7 @@ def _memory(table: Any, *, outermost: bool) -> Memory:
         tensors,
         energy=_number(table, "energy_pJ_per_bit", name) * PICO * bits,
         capacity=capacity / bits,
-        block=_number(table, "block_bits", name, bits) / bits,
+        block=_number(table, "block_bits", name) / bits if "block_bits" in table else None,
         axes=tuple(_axis(axis, name) for axis in table.get("axis", [])),
         **options,
     )

@@ -57,7 +57,7 @@ class Memory:
     tensors: those it holds. energy: J per word read or written. capacity: words of one
     instance. bandwidth: words a cycle, reads and writes together; read_bandwidth,
     write_bandwidth: of separate ports; of the whole memory, or of one instance if `banked`.
-    block: words that one transfer moves at least (energy only). axes: of the array, unrolled
+    block: words that transfers come in, if any (energy only). axes: of the array, unrolled
     inside this memory. own_depth: each tensor may be held at its own depth of the nest.
     """
 
@@ -68,7 +68,7 @@ class Memory:
     bandwidth: Any = math.inf
     read_bandwidth: Any = math.inf
     write_bandwidth: Any = math.inf
-    block: Any = 1.0
+    block: Any = None
     axes: tuple[Axis, ...] = ()
     banked: bool = False
     own_depth: bool = False
@@ -137,7 +137,7 @@ def cost(machine: Machine, mapping: Mapping, counts: Counts) -> Cost:
             for tensor, moved in traffic.items():
                 out, into = _ports(memory, tensor, moved, counts)
                 reads, writes = reads + out, writes + into
-                accesses = accesses + round_up(out, memory.block) + round_up(into, memory.block)
+                accesses = accesses + _blocks(out, memory.block) + _blocks(into, memory.block)
                 words = words + moved.tile
         ports = instances if memory.banked else 1.0
         energies[memory.name] = accesses * memory.energy
@@ -156,6 +156,10 @@ def _ports(memory: Memory, tensor: str, moved: Traffic, counts: Counts) -> tuple
     out = moved.reads + (moved.drains if memory.reads_drains else 0.0)
     into = moved.updates + moved.fills - (0.0 if memory.clears_results else moved.zeros)
     return out, into
+
+
+def _blocks(words: Any, block: Any) -> Any:
+    return words if block is None else round_up(words, block)
 
 
 def evaluate_mapping(machine: Machine, problem: Problem, mapping: Mapping) -> tuple[Counts, Cost]:

@@ -4,8 +4,8 @@ Every structure of `mapspace` is counted (`nest.count`) and costed (`machine.cos
 products of its dimensions' chains at once, in float64: a dimension is an axis of the arrays, so
 what depends on few dimensions is computed over those alone. Mappings that overflow a memory
 are dropped. Where a space is larger than `limit` mappings, trip counts are thinned, and
-the best mappings found are then polished: two dimensions at a time run over all their chains while
-the others stay, until nothing improves.
+the best mappings found are then polished: all dimensions over their nearest chains, then two at a
+time over many while the others stay, until nothing improves.
 
 No gradient is taken: tile sizes of one operation are few enough to count, and rounding
 relaxed ones lost more than the search for them gained.
@@ -36,9 +36,9 @@ from hwmodels.mapping.problem import Problem, problem_of
 from hwmodels.workloads.workload import Operation
 
 OBJECTIVES = ("latency", "energy", "edp")
-LIMIT = 2**20  # mappings a structure
+LIMIT = 2**18  # mappings a structure
 BATCH = 2**17  # mappings a NumPy call: arrays of 1 MiB stay in the second-level cache
-STARTS = 4  # mappings that are polished, of each objective
+STARTS = 8  # structures whose best mapping is polished, of each objective
 WIDEST = 64  # trip counts of one loop that are ever tried
 Chains = dict[str, NDArray[np.float64]]
 
@@ -120,7 +120,7 @@ def best_mappings(
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         scans = list(pool.map(search.scan, structures(machine, problem)))
         for i, objective in enumerate(OBJECTIVES):
-            starts = sorted((f for scan in scans for f in scan[i]), key=_order)[:STARTS]
+            starts = sorted((f for scan in scans for f in scan[i][:1]), key=_order)[:STARTS]
             if not starts:
                 raise InputError(
                     "machine", machine.name, "every memory holds a word of each of its tensors"
@@ -161,21 +161,18 @@ class _Search:
                 break
             most -= max(1, most // 8)
         self.thinned.append(most < WIDEST)
-        return [sorted(found, key=_order)[:STARTS] for found in self._compare(structure, sets)]
+        return [sorted(found, key=_order) for found in self._compare(structure, sets)]
 
     def polish(self, objective: int, start: _Found) -> _Found:
-        """Improve a mapping: all chains of two dimensions at a time, until nothing changes."""
+        """Improve a mapping among its neighbours until nothing changes."""
         best, before = start, None
         while before is None or best.ranks < before:
             before = best.ranks
-            for pair in itertools.combinations(best.chains, min(2, len(best.chains))):
-                sets = {d: rows[None] for d, rows in best.chains.items()}
-                most = WIDEST
-                while True:
-                    sets |= {d: self._chains(best.structure, d, most) for d in pair}
-                    if math.prod(len(sets[d]) for d in pair) <= self.limit // 4:
-                        break
-                    most -= max(1, most // 8)
+            for free in [tuple(best.chains), *itertools.combinations(best.chains, 2)]:
+                each = int((self.limit // 4) ** (1.0 / len(free)))
+                sets = {d: row[None] for d, row in best.chains.items()}
+                for d in free:
+                    sets[d] = _nearest(self._chains(best.structure, d, WIDEST), sets[d], each)
                 best = min([best, *self._compare(best.structure, sets)[objective]], key=_order)
         return best
 
@@ -231,6 +228,14 @@ def _blocks(counts: list[int]) -> Iterator[list[slice]]:
         lower[axis] = slice(block[axis].start, middle)
         upper[axis] = slice(middle, block[axis].stop)
         pending += [upper, lower]
+
+
+def _nearest(
+    rows: NDArray[np.float64], centre: NDArray[np.float64], most: int
+) -> NDArray[np.float64]:
+    """The chains with trips nearest to those of `centre`, by ratio; `centre` stays first."""
+    distance = np.abs(np.log(rows / centre)).sum(1)
+    return np.concatenate([centre, rows[np.argsort(distance, kind="stable")[:most]]])
 
 
 def _others(axis: int, count: int) -> tuple[int, ...]:

@@ -18,6 +18,7 @@ tiles that are left: other trip counts need the same number of outer tiles with 
 
 from __future__ import annotations
 
+import functools
 import itertools
 import math
 from collections.abc import Iterator
@@ -95,19 +96,22 @@ def structures(machine: Machine, problem: Problem) -> list[Structure]:
 
 def chains(structure: Structure, dimension: str, size: float, most: int) -> NDArray[np.float64]:
     """The chains of one dimension, one a row, innermost slot first; `most` choices a loop."""
-    slots = structure.slots(dimension)
-    temporal = [i for i, slot in enumerate(slots) if not slot.axis]
+    return _chains(tuple(int(slot.axis) for slot in structure.slots(dimension)), int(size), most)
+
+
+@functools.lru_cache(maxsize=4096)
+def _chains(axes: tuple[int, ...], size: int, most: int) -> NDArray[np.float64]:
+    last = max((i for i, axis in enumerate(axes) if not axis), default=-1)
     rows: list[tuple[int, ...]] = []
 
     def extend(row: tuple[int, ...], tile: int) -> None:
-        if len(row) == len(slots):
+        if len(row) == len(axes):
             rows.append(row)
             return
-        left = math.ceil(size / tile)
-        slot = slots[len(row)]
-        if slot.axis:
-            choices = _unrolls(left, int(slot.axis))
-        elif len(row) == temporal[-1]:
+        left = -(-size // tile)
+        if axis := axes[len(row)]:
+            choices = _unrolls(left, axis)
+        elif len(row) == last:
             choices = [left]
         else:
             choices = _thinned(_quotients(left), left, most)
@@ -116,7 +120,7 @@ def chains(structure: Structure, dimension: str, size: float, most: int) -> NDAr
 
     extend((), 1)
     covering = [row for row in rows if math.prod(row) >= size]
-    return np.array(covering, float).reshape(len(covering), len(slots))
+    return np.array(covering, float).reshape(len(covering), len(axes))
 
 
 def _arrangements(machine: Machine) -> Iterator[list[tuple[str, str]]]:
@@ -157,6 +161,7 @@ def _orders(
     return list(found)
 
 
+@functools.lru_cache(maxsize=4096)
 def _quotients(n: int) -> list[int]:
     """The distinct values of ceil(n / j), largest first."""
     found, j = [], 1
