@@ -12,7 +12,6 @@ import functools
 import math
 import os
 import time
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -26,15 +25,15 @@ from dse.defaults import default_space
 from dse.evaluating import CHUNK, FILTER_POINTS, Evaluator, Options, evaluator, no_archive
 from dse.front import OBJECTIVES
 from dse.grid import BLOCK, FILTER, screening
+from dse.mapping_bench import mapping_rate
 from dse.numpy_model import NumpyModel
 from dse.sweeping import WORKERS
+from dse.timing import Figure, rate
 from hwmodels import InputError, Operation, Tensor, Workload, load_workload
 
-REPEATS = 5
 NUMPY_CHUNKS = (2048, 8192, 65536)
 GRADIENTS = 4096  # designs a call
 OPERATIONS = (1, 4, 15, 64)  # distinct operations of the synthetic workloads
-Figure = tuple[float, float, float]  # designs/s, spread, seconds of compilation
 
 
 def bench(
@@ -54,8 +53,8 @@ def bench(
 
     Returns:
       `random_`, `grid_` and `numpy_designs_per_s`, `gradients_per_s`, `speedup_vs_numpy` (random
-      over NumPy), `designs_per_s_by_operations`, `spread` and `compile_s` by figure, the best
-      NumPy chunk, and the machine.
+      over NumPy), `mappings_per_s`, `designs_per_s_by_operations`, `spread` and `compile_s` by
+      figure, the best NumPy chunk, and the machine.
 
     Raises:
       InputError: unknown workload or variant, a time that is not positive.
@@ -65,7 +64,7 @@ def bench(
     space = default_space(variant)
     trace = load_workload(workload)
     engine = evaluator(space, space.structures()[0], trace.training, Options())
-    share = seconds / (4 + len(operations))
+    share = seconds / (5 + len(operations))
 
     figures = {
         "random_designs_per_s": _random(engine, trace, chunk, share),
@@ -75,6 +74,7 @@ def bench(
     numpy_figures = {n: _numpy(engine, trace, n, share / len(NUMPY_CHUNKS)) for n in NUMPY_CHUNKS}
     best = max(numpy_figures, key=lambda n: numpy_figures[n][0])
     figures["numpy_designs_per_s"] = numpy_figures[best]
+    figures["mappings_per_s"] = mapping_rate(share)
     by_operations = {n: _random(engine, synthetic(n), chunk, share) for n in operations}
     result: dict[str, Any] = {name: figure[0] for name, figure in figures.items()}
     result["speedup_vs_numpy"] = result["random_designs_per_s"] / result["numpy_designs_per_s"]
@@ -97,25 +97,6 @@ def bench(
     }
 
 
-def _rate(run: Callable[[], Any], designs: int, seconds: float) -> Figure:
-    """Median designs/s of `REPEATS` repeats that fill `seconds`, the first call apart."""
-    begin = time.perf_counter()
-    run()
-    first = time.perf_counter() - begin
-    begin = time.perf_counter()
-    run()
-    once = time.perf_counter() - begin
-    calls = max(1, int(seconds / REPEATS / once))
-    rates = []
-    for _ in range(REPEATS):
-        begin = time.perf_counter()
-        for _ in range(calls):
-            run()
-        rates.append(calls * designs / (time.perf_counter() - begin))
-    median = float(np.median(rates))
-    return median, (max(rates) - min(rates)) / median, max(first - once, 0.0)
-
-
 def _random(engine: Evaluator, workload: Workload, chunk: int, seconds: float) -> Figure:
     """Sampling, costing and filtering, as a sweep does it: `WORKERS` chunks in flight."""
     operations = jax.tree.map(jnp.asarray, engine.operations(workload))
@@ -130,12 +111,12 @@ def _random(engine: Evaluator, workload: Workload, chunk: int, seconds: float) -
     compiling = time.perf_counter() - begin
     with ThreadPoolExecutor(WORKERS) as pool:
         starts = [worker * chunk for worker in range(WORKERS)]
-        rate, spread, _ = _rate(
+        speed, spread, _ = rate(
             lambda: list(pool.map(functools.partial(once, archive), starts)),
             WORKERS * chunk,
             seconds,
         )
-    return rate, spread, compiling
+    return speed, spread, compiling
 
 
 def _grid(engine: Evaluator, workload: Workload, block: int, seconds: float) -> Figure:
@@ -148,7 +129,7 @@ def _grid(engine: Evaluator, workload: Workload, block: int, seconds: float) -> 
     values = engine.sample(np.uint32(0), np.uint32(0), CHUNK)
     table = engine.table(values, np.ones(CHUNK, bool), operations, no_archive())
     archive = _filter(table, FILTER)
-    return _rate(
+    return rate(
         lambda: jax.block_until_ready(screen(levels, scalars, operations, archive)),
         blocks.size,
         seconds,
@@ -175,7 +156,7 @@ def _gradients(engine: Evaluator, workload: Workload, seconds: float) -> Figure:
             calls = [pool.submit(slope, logs, values) for _ in range(WORKERS)]
             return [jax.block_until_ready(call.result()) for call in calls]
 
-        return _rate(run, WORKERS * GRADIENTS, seconds)
+        return rate(run, WORKERS * GRADIENTS, seconds)
 
 
 def _numpy(engine: Evaluator, workload: Workload, chunk: int, seconds: float) -> Figure:
@@ -183,7 +164,7 @@ def _numpy(engine: Evaluator, workload: Workload, chunk: int, seconds: float) ->
     model = NumpyModel(engine, workload)
     drawn = engine.sample(np.uint32(0), np.uint32(0), chunk)
     values = {name: np.asarray(column) for name, column in drawn.items()}
-    return _rate(lambda: model(values), chunk, seconds)
+    return rate(lambda: model(values), chunk, seconds)
 
 
 def _filter(result: dict[str, Any], most: int) -> np.ndarray:

@@ -15,6 +15,7 @@ COMMANDS = {
     "pareto": "Sweep all variants on a workload, refine by gradient, draw the Pareto front.",
     "trace": "Print the operations of a training step.",
     "train": "Train the reference MLP.",
+    "validate": "Compare the models with measurements.",
     "bench": "Measure designs and gradients per second against NumPy.",
 }
 

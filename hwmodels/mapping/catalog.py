@@ -72,10 +72,9 @@ def _memory(table: Any, *, outermost: bool) -> Memory:
     capacity = _number(table, "capacity_bits", name, math.inf)
     capacity = _number(table, "capacity_KiB", name, capacity / KIB_BITS) * KIB_BITS
     options: dict[str, Any] = {flag: _flag(table, flag, name) for flag in _FLAGS if flag in table}
-    options |= {
-        port: _number(table, f"{port}_bits_per_cycle", name, math.inf) / bits
-        for port in _BANDWIDTHS
-    }
+    for port in _BANDWIDTHS:
+        if (key := f"{port}_bits_per_cycle") in table:
+            options[port] = _number(table, key, name) / bits
     return Memory(
         name,
         tensors,

@@ -56,7 +56,8 @@ class Memory:
 
     tensors: those it holds. energy: J per word read or written. capacity: words of one
     instance. bandwidth: words a cycle, reads and writes together; read_bandwidth,
-    write_bandwidth: of separate ports; of the whole memory, or of one instance if `banked`.
+    write_bandwidth: of separate ports (None: never a bound); of the whole memory, or of one
+    instance if `banked`.
     block: words that transfers come in, if any (energy only). axes: of the array, unrolled
     inside this memory. own_depth: each tensor may be held at its own depth of the nest.
     """
@@ -65,9 +66,9 @@ class Memory:
     tensors: str
     energy: Any
     capacity: Any = math.inf
-    bandwidth: Any = math.inf
-    read_bandwidth: Any = math.inf
-    write_bandwidth: Any = math.inf
+    bandwidth: Any = None
+    read_bandwidth: Any = None
+    write_bandwidth: Any = None
     block: Any = None
     axes: tuple[Axis, ...] = ()
     banked: bool = False
@@ -127,7 +128,7 @@ def cost(machine: Machine, mapping: Mapping, counts: Counts) -> Cost:
     held: dict[str, Any] = {}
     margins: dict[str, Any] = {}
     for memory in machine.memories:
-        reads, writes, accesses, words, instances = 0.0, 0.0, 0.0, 0.0, 1.0
+        reads, writes, accesses, tiles, instances = 0.0, 0.0, 0.0, 0.0, 1.0
         for level, traffic, used in zip(
             mapping.levels, counts.traffic, counts.instances, strict=True
         ):
@@ -138,14 +139,18 @@ def cost(machine: Machine, mapping: Mapping, counts: Counts) -> Cost:
                 out, into = _ports(memory, tensor, moved, counts)
                 reads, writes = reads + out, writes + into
                 accesses = accesses + _blocks(out, memory.block) + _blocks(into, memory.block)
-                words = words + moved.tile
+                tiles = tiles + moved.tile
         ports = instances if memory.banked else 1.0
         energies[memory.name] = accesses * memory.energy
-        cycles[memory.name] = (reads + writes) / (memory.bandwidth * ports)
-        cycles[f"{memory.name} read"] = reads / (memory.read_bandwidth * ports)
-        cycles[f"{memory.name} write"] = writes / (memory.write_bandwidth * ports)
-        held[memory.name] = words
-        margins[memory.name] = 1.0 - words / memory.capacity
+        for name, words, bandwidth in (
+            (memory.name, reads + writes, memory.bandwidth),
+            (f"{memory.name} read", reads, memory.read_bandwidth),
+            (f"{memory.name} write", writes, memory.write_bandwidth),
+        ):
+            if bandwidth is not None:
+                cycles[name] = words / (bandwidth * ports)
+        held[memory.name] = tiles
+        margins[memory.name] = 1.0 - tiles / memory.capacity
     return Cost(cycles, energies, held, margins)
 
 
@@ -193,11 +198,15 @@ def evaluate_mapping(machine: Machine, problem: Problem, mapping: Mapping) -> tu
 def check_levels(machine: Machine, problem: Problem, mapping: Mapping) -> None:
     """Raise `InputError` unless the mapping's levels, tensors and spatial loops exist here."""
     names = [memory.name for memory in machine.memories]
-    order, held = [], set()
     for level in mapping.levels:
         check_choice("mapping, level", level.memory, names)
+    order = [names.index(level.memory) for level in mapping.levels]
+    repeated = [m.name for m in machine.memories if order.count(names.index(m.name)) > 1]
+    if order != sorted(order) or not all(machine.memory(name).own_depth for name in repeated):
+        raise InputError("mapping", mapping, f"levels in the order {', '.join(names)}")
+    held = set()
+    for level in mapping.levels:
         memory = machine.memory(level.memory)
-        order.append(names.index(level.memory))
         for tensor in level.tensors:
             if tensor not in memory.tensors or (level.memory, tensor) in held:
                 raise InputError(
@@ -205,20 +214,12 @@ def check_levels(machine: Machine, problem: Problem, mapping: Mapping) -> None:
                 )
             held.add((level.memory, tensor))
         _check_spatial(problem, level, memory)
-    if order != sorted(order) or not memory_split_allowed(machine, mapping):
-        raise InputError("mapping", mapping, f"levels in the order {', '.join(names)}")
     outermost = machine.memories[0]
     missing = [t for t in problem.shape.spans if (outermost.name, t) not in held]
     if missing:
         raise InputError(
             f"mapping, {outermost.name}", "".join(missing), "the outermost level holds every tensor"
         )
-
-
-def memory_split_allowed(machine: Machine, mapping: Mapping) -> bool:
-    """Only a memory with `own_depth` may stand at several levels."""
-    names = [level.memory for level in mapping.levels]
-    return all(names.count(m.name) <= 1 or m.own_depth for m in machine.memories)
 
 
 def _check_spatial(problem: Problem, level: Level, memory: Memory) -> None:

@@ -3,9 +3,10 @@
 Every structure of `mapspace` is counted (`nest.count`) and costed (`machine.cost`) for the
 products of its dimensions' chains at once, in float64: a dimension is an axis of the arrays, so
 what depends on few dimensions is computed over those alone. Mappings that overflow a memory
-are dropped. Where a space is larger than `limit` mappings, trip counts are thinned, and
-the best mappings found are then polished: all dimensions over their nearest chains, then two at a
-time over many while the others stay, until nothing improves.
+are dropped. Where a space is larger than `limit` mappings, trip counts are thinned, and axes
+are first unrolled as far as they go. The best mappings of the best structures are then polished:
+all dimensions over their nearest chains, then two at a time over many while the others stay, until
+nothing improves.
 
 No gradient is taken: tile sizes of one operation are few enough to count, and rounding
 relaxed ones lost more than the search for them gained.
@@ -118,16 +119,18 @@ def best_mappings(
     search = _Search(machine, problem, limit)
     found = {}
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        scans = list(pool.map(search.scan, structures(machine, problem)))
+        kinds = structures(machine, problem)
+        scans = list(pool.map(search.scan, kinds))
+        if not any(scan[0] for scan in scans):  # the array's own tiles overflow a memory
+            scans = list(pool.map(functools.partial(search.scan, partly=True), kinds))
         for i, objective in enumerate(OBJECTIVES):
             starts = sorted((f for scan in scans for f in scan[i][:1]), key=_order)[:STARTS]
             if not starts:
                 raise InputError(
                     "machine", machine.name, "every memory holds a word of each of its tensors"
                 )
-            if any(search.thinned):
-                starts = sorted(pool.map(functools.partial(search.polish, i), starts), key=_order)
-            found[objective] = starts[0]
+            polished = pool.map(functools.partial(search.polish, i), starts)
+            found[objective] = min(polished, key=_order)
     return {objective: search.result(best) for objective, best in found.items()}
 
 
@@ -144,23 +147,21 @@ def _order(found: _Found) -> tuple[Any, ...]:
 
 
 class _Search:
-    """One enumeration: what is searched, how many mappings were compared, was any thinned."""
+    """One enumeration: what is searched, and how many mappings were compared."""
 
     def __init__(self, machine: Machine, problem: Problem, limit: int) -> None:
         self.machine, self.problem, self.limit = machine, problem, limit
         self.compared: list[int] = []
-        self.thinned: list[bool] = []
 
-    def scan(self, structure: Structure) -> list[list[_Found]]:
-        """The best mappings of one structure, per objective."""
+    def scan(self, structure: Structure, *, partly: bool = False) -> list[list[_Found]]:
+        """The best mappings of one structure, per objective; axes unrolled fully or `partly`."""
         dimensions = [d for d, size in self.problem.sizes.items() if structure.slots(d)]
         most = WIDEST
         while True:
-            sets = {d: self._chains(structure, d, most) for d in dimensions}
+            sets = {d: self._chains(structure, d, most, partly) for d in dimensions}
             if math.prod(len(rows) for rows in sets.values()) <= self.limit or most <= 2:
                 break
             most -= max(1, most // 8)
-        self.thinned.append(most < WIDEST)
         return [sorted(found, key=_order) for found in self._compare(structure, sets)]
 
     def polish(self, objective: int, start: _Found) -> _Found:
@@ -172,7 +173,8 @@ class _Search:
                 each = int((self.limit // 4) ** (1.0 / len(free)))
                 sets = {d: row[None] for d, row in best.chains.items()}
                 for d in free:
-                    sets[d] = _nearest(self._chains(best.structure, d, WIDEST), sets[d], each)
+                    rows = self._chains(best.structure, d, WIDEST, partly=True)
+                    sets[d] = _nearest(rows, sets[d], each)
                 best = min([best, *self._compare(best.structure, sets)[objective]], key=_order)
         return best
 
@@ -180,12 +182,12 @@ class _Search:
         """Recount the mapping by itself, with plain numbers."""
         mapping = best.structure.mapping(best.chains, None)
         counts, costs = evaluate_mapping(self.machine, self.problem, mapping)
-        return BestMapping(
-            self.machine, self.problem, mapping, counts, costs, sum(self.compared)
-        )
+        return BestMapping(self.machine, self.problem, mapping, counts, costs, sum(self.compared))
 
-    def _chains(self, structure: Structure, dimension: str, most: int) -> NDArray[np.float64]:
-        return chains(structure, dimension, self.problem.sizes[dimension], most)
+    def _chains(
+        self, structure: Structure, dimension: str, most: int, partly: bool
+    ) -> NDArray[np.float64]:
+        return chains(structure, dimension, self.problem.sizes[dimension], most, partly=partly)
 
     def _compare(self, structure: Structure, sets: Chains) -> list[list[_Found]]:
         """Count and cost the product of the chains; per objective the best of each block."""

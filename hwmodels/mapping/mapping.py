@@ -77,7 +77,7 @@ class Mapping:
         return " - ".join(_level_text(level) for level in self.levels)
 
 
-def parse(text: str, field: str = "mapping") -> Mapping:
+def parse_mapping(text: str, field: str = "mapping") -> Mapping:
     """Read the text form; raises `InputError` that names the level that does not parse."""
     levels = []
     for part in text.split(" - "):

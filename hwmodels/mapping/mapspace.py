@@ -57,7 +57,7 @@ class Structure:
         With a problem, the loops' numbers are those of partial outer tiles (as `fit` makes
         them, for arrays); without, the plain trips.
         """
-        place = {d: 0 for d in chains}
+        place = dict.fromkeys(chains, 0)
         tile: dict[str, NDArray[np.float64]] = {d: np.ones(()) for d in chains}
         levels = []
         for memory, tensors, slots in reversed(self.levels):
@@ -94,13 +94,19 @@ def structures(machine: Machine, problem: Problem) -> list[Structure]:
     return list(found)
 
 
-def chains(structure: Structure, dimension: str, size: float, most: int) -> NDArray[np.float64]:
-    """The chains of one dimension, one a row, innermost slot first; `most` choices a loop."""
-    return _chains(tuple(int(slot.axis) for slot in structure.slots(dimension)), int(size), most)
+def chains(
+    structure: Structure, dimension: str, size: float, most: int, *, partly: bool
+) -> NDArray[np.float64]:
+    """The chains of one dimension, one a row, innermost slot first.
+
+    most: choices a loop has at most. partly: unroll over a part of an axis, too.
+    """
+    axes = tuple(int(slot.axis) for slot in structure.slots(dimension))
+    return _chains(axes, int(size), most, partly)
 
 
 @functools.lru_cache(maxsize=4096)
-def _chains(axes: tuple[int, ...], size: int, most: int) -> NDArray[np.float64]:
+def _chains(axes: tuple[int, ...], size: int, most: int, partly: bool) -> NDArray[np.float64]:
     last = max((i for i, axis in enumerate(axes) if not axis), default=-1)
     rows: list[tuple[int, ...]] = []
 
@@ -110,7 +116,7 @@ def _chains(axes: tuple[int, ...], size: int, most: int) -> NDArray[np.float64]:
             return
         left = -(-size // tile)
         if axis := axes[len(row)]:
-            choices = _unrolls(left, axis)
+            choices = _unrolls(left, axis, partly)
         elif len(row) == last:
             choices = [left]
         else:
@@ -190,8 +196,9 @@ def _evenly(values: list[int], most: int) -> list[int]:
     return [values[i] for i in sorted({round(x) for x in np.linspace(0, len(values) - 1, most)})]
 
 
-def _unrolls(n: int, axis: int) -> list[int]:
+def _unrolls(n: int, axis: int, partly: bool) -> list[int]:
     """As much as fits, the same number of passes evenly, and the largest divisor that fits."""
     most = min(n, axis)
     divisor = max(d for d in range(1, most + 1) if n % d == 0)
-    return sorted({most, math.ceil(n / math.ceil(n / most)), divisor}, reverse=True)
+    even = math.ceil(n / math.ceil(n / most))
+    return sorted({most, even, divisor, *(_quotients(most) if partly else ())}, reverse=True)
