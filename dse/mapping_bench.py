@@ -26,6 +26,7 @@ from hwmodels.mapping.nest import count
 from hwmodels.mapping.problem import matmul
 
 CHUNK = 65536  # mappings a call
+CALLS = 32  # calls between two looks at the clock
 PRODUCT = matmul(M=27720, N=6720, K=10080)  # sizes with many divisors
 M, N, K = Slot("M"), Slot("N"), Slot("K")
 NEST = Structure(
@@ -44,14 +45,17 @@ def mapping_rate(seconds: float, chunk: int = CHUNK) -> Figure:
     with ThreadPoolExecutor(WORKERS) as pool:
 
         def run() -> Any:
-            calls = [pool.submit(program, np.int32(next(starts))) for _ in range(WORKERS)]
-            return [jax.block_until_ready(call.result()) for call in calls]
+            batch = itertools.islice(starts, CALLS)
+            return list(pool.map(lambda s: jax.block_until_ready(program(np.int32(s))), batch))
 
-        return rate(run, WORKERS * chunk, seconds)
+        return rate(run, CALLS * chunk, seconds)
 
 
 def mapping_counter(chunk: int) -> tuple[Any, int]:
-    """A compiled program (first mapping's number -> counts, fits), and how many mappings."""
+    """A compiled program (first mapping's number -> counts, fits), and how many mappings.
+
+    `chunk` and the first number are multiples of the ways of K.
+    """
     machine = load_machine("ws32")
     tables = {d: _table(d) for d in ("M", "N", "K")}
     total = math.prod(table.shape[1] for table in tables.values())
@@ -64,21 +68,25 @@ def mapping_counter(chunk: int) -> tuple[Any, int]:
         # What is constant (an operand is never drained) is left out of the arrays.
         return [leaf for leaf in jax.tree.leaves(counts) if isinstance(leaf, jax.Array)], fits
 
+    inner = tables["K"].shape[1]
+    outer = chunk // inner
+
     @jax.jit
     def program(start: Any) -> Any:
-        number = start + jnp.arange(chunk, dtype=jnp.int32)
-        factors = {}
-        for d, table in tables.items():
-            factors[d] = table[:, number & (table.shape[1] - 1)]
-            number = number >> (table.shape[1].bit_length() - 1)
-        return jax.vmap(counted, in_axes=(dict.fromkeys(tables, 1),))(factors)
+        # K's ways run fastest: a chunk is some pairs of ways of M and N, with all ways of K.
+        number = start // inner + jnp.arange(outer, dtype=jnp.int32)
+        ways = {"K": tables["K"][:, None, :]}
+        for d in ("N", "M"):
+            ways[d] = tables[d][:, number % tables[d].shape[1]][:, :, None]
+            number = number // tables[d].shape[1]
+        factors = {d: jnp.broadcast_to(w, (len(w), outer, inner)) for d, w in ways.items()}
+        return jax.vmap(jax.vmap(counted, in_axes=1), in_axes=1)(factors)
 
     return program, total
 
 
 def _table(dimension: str) -> jax.Array:
-    """Factors (slots, ways) of one dimension; as many ways as the largest power of two, so that
-    numbers are decoded by shifts."""
+    """Factors (slots, ways) of one dimension; as many ways as the largest power of two."""
     ways = np.array(_factorisations(int(PRODUCT.sizes[dimension]), NEST.slots(dimension)))
     kept = 2 ** (len(ways).bit_length() - 1)
     return jnp.asarray(ways[np.linspace(0, len(ways) - 1, kept).astype(int)].T, jnp.float32)

@@ -1,11 +1,11 @@
 """Fit the RTL latency model's constants, and say how far they can be trusted.
 
-    python -m experiments.fit_gemmini_rtl [FILE]
+    python -m experiments.fit_gemmini_rtl FILE
 
-FILE: rows with problem sizes, `mapping`, `pe_dim` and `rtl_cycles` (../shared/data/gemmini_rtl.csv
-by default). Minimises a robust log error (soft L1, linear beyond 10%, the labels' repeatability)
-over issue, load and overlap. Prints the constants, the error in sample and with groups left out
-(network and search; network; search; layer), and the range of the constants over those folds.
+FILE: a CSV table with the columns of `dse validate rtl`, and `network` and `predictor`. Minimises a
+robust log error (soft L1, linear beyond 10%, the labels' repeatability) over issue, load and
+overlap. Prints the constants, the error in sample and with groups left out (network and search;
+network; search; layer), and the range of the constants over those folds.
 """
 
 from __future__ import annotations
@@ -21,7 +21,6 @@ from hwmodels.mapping.gemmini_rtl import ISSUE, LOAD, OVERLAP, Timing, rtl_cycle
 from hwmodels.mapping.mapping import Mapping, fit, parse_mapping
 from hwmodels.mapping.problem import Problem, convolution
 
-FILE = "../shared/data/gemmini_rtl.csv"
 LAYER = ["R", "S", "P", "Q", "C", "K", "N", "Wstride", "Hstride"]
 GROUPS = {
     "network and search": ["network", "predictor"],
@@ -97,4 +96,6 @@ def main(path: str) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1] if len(sys.argv) > 1 else FILE)
+    if len(sys.argv) != 2:
+        sys.exit("usage: python -m experiments.fit_gemmini_rtl FILE")
+    main(sys.argv[1])
