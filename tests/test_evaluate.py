@@ -44,11 +44,11 @@ def test_one_product_by_hand():
         dram_bandwidth_GBps=100, dram_latency_ns=300,
     )  # fmt: skip
     got = hwmodels.evaluate(chip, one_product(300, 77, 190), runtime="graph")
-    # Tiles may fill 8 KiB: weight-stationary holds 4096 // 190 = 21 columns, so 4 passes of the
-    # left operand, or input-stationary 21 rows, 15 passes of the right one (77 x 190 x 15 >
-    # 300 x 190 x 4 - 300 x 190: 219,450 + 57,000 against 228,000 + 14,630); output-stationary
-    # 45.25 x 45.25 sums: ceil(77/45) = 2 and ceil(300/45) = 7; least: 2 x 57,000 + 7 x 14,630.
-    dram = 2 * (2 * 57_000 + 7 * 14_630 + 300 * 77)
+    # Tiles, held twice, may fill 4 KiB. 31 columns by 32 rows of sums: left ceil(77/31) = 3, right
+    # ceil(300/32) = 10 times, 317,300 words; right once: 3716 // 384 = 9 columns, left 9 times,
+    # 527,630; left once: 12 rows of 77 sums, right 25 times, 422,750; two tiles of 39 columns by
+    # 25 rows of sums: 2 x 57,000 + 12 x 14,630 = 289,560.
+    dram = 2 * (2 * 57_000 + 12 * 14_630 + 300 * 77)
     np.testing.assert_allclose(got.work_terms["dram_bytes"], dram, rtol=1e-6)
     # Folds ceil(190/64) ceil(77/32) = 9 of 300 steps; fill and drain 64 + 64 + 32 - 2.
     cycles, overhead = 9 * 300, 158

@@ -37,6 +37,28 @@ class Buffer:
     )
 
 
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class Tuning:
+    """What calibration to measurements sets; ideal by default."""
+
+    compute_efficiency: Any = quantity(
+        1.0, low=0.05, high=1.0, doc="share of the peak rate that busy compute units reach"
+    )
+    dram_efficiency: Any = quantity(
+        1.0, low=0.05, high=1.0, doc="share of the DRAM bandwidth that streams reach"
+    )
+    overlap: Any = quantity(
+        1.0, low=0.0, high=1.0, doc="share of DRAM time or other work, the shorter, that is hidden"
+    )
+    overhead: Any = quantity(
+        0.0, "us", 1e-6, low=0.0, high=1000, doc="time of an operation beyond the runtime's launch"
+    )
+    energy_scale: Any = quantity(
+        1.0, low=0.1, high=10, doc="dynamic energy of the die, relative to the parts' sum"
+    )
+
+
 class Compute(NamedTuple):
     """What the compute structure of a variant does with one contraction.
 
@@ -59,6 +81,7 @@ class Accelerator:
     sram: Buffer = part(Buffer)
     dram: Dram = part(Dram)
     link: Link = part(Link)
+    tuning: Tuning = part(Tuning)
     number_format: str = static("bf16", choices=tuple(FORMATS), doc="operand format")
 
     # Idle power beyond leakage and clock tree, per die area [W/m2]; see DESIGN of each variant.

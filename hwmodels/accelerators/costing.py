@@ -3,6 +3,9 @@
     busy = max(compute, on_chip, dram, vector)          (each a time, overlapped)
     time = busy + fill_drain + memory_latency + launch  (none of which overlaps)
 
+Where measurements show that a machine hides only a share of its DRAM transfers (`tuning.overlap`
+below 1), busy grows by the rest of the shorter one: DRAM, or the longest of the others.
+
 `prepare` computes once per design what does not depend on the operation (clock under the power
 cap, energies per byte, resident shares, areas, static power), as `Rates`; `contraction_work` and
 `vector_work` say what one operation asks for, as `Work`; times and energies are linear in it.
@@ -38,18 +41,21 @@ LAUNCH_S = {"eager": 5e-6, "graph": 1e-6, "none": 0.0}
 class Rates:
     """Per-design numbers that all operations share (SI).
 
-    `period` [s] of the clock, and per byte of buffer and DRAM and per slot of the vector unit;
+    `period` [s] of the clock, `compute_period` of a busy cycle of the compute units, and per byte
+    of buffer and DRAM and per slot of the vector unit;
     energies per byte, multiply-accumulate (by part) and slot; `resident`: shares by role, and
-    `away` the rest.
+    `away` the rest; `exposed`: share of the shorter of DRAM and other work that is not hidden.
     """
 
     clock: Any
     period: Any
+    compute_period: Any
     buffer_period: Any
     slot_period: Any
     dram_period: Any
+    exposed: Any
     dram_latency: Any
-    launch: float
+    launch: Any
     buffer_energy: Any
     dram_energy: Any
     mac_energy: dict[str, Any]
@@ -73,7 +79,9 @@ def prepare(
     areas = chip_areas(chip, process)
     area = sum(areas.values())
     distance = 0.5 * jnp.sqrt(area)
-    buffer_energy = sram.energy(process, chip.sram.capacity, chip.sram.bandwidth, distance)
+    tuning = chip.tuning
+    scale = tuning.energy_scale
+    buffer_energy = scale * sram.energy(process, chip.sram.capacity, chip.sram.bandwidth, distance)
     dram_energy = 8.0 * chip.dram.energy
     dram_bandwidth = chip.dram.total_bandwidth
 
@@ -85,8 +93,9 @@ def prepare(
         "link": chip.link.power,
     }
     clock_energy = die.clock_energy(process, area)
-    mac_energy, delivery = chip.mac_energy(process), chip.delivery_energy(process)
-    slot_energy, vector_rate = vector_unit.operation_energy(process), chip.vector_rate
+    mac_energy = {part: scale * joule for part, joule in chip.mac_energy(process).items()}
+    delivery = {part: scale * joule for part, joule in chip.delivery_energy(process).items()}
+    slot_energy, vector_rate = scale * vector_unit.operation_energy(process), chip.vector_rate
     per_byte = buffer_energy + sum(delivery.values())
     per_cycle = (
         clock_energy
@@ -108,11 +117,13 @@ def prepare(
     return Rates(
         clock=clock,
         period=period,
+        compute_period=period / tuning.compute_efficiency,
         buffer_period=period / chip.sram.bandwidth,
         slot_period=period / vector_rate,
-        dram_period=1.0 / dram_bandwidth,
+        dram_period=1.0 / (dram_bandwidth * tuning.dram_efficiency),
+        exposed=1.0 - tuning.overlap,
         dram_latency=chip.dram.latency,
-        launch=LAUNCH_S[runtime],
+        launch=LAUNCH_S[runtime] + tuning.overhead,
         buffer_energy=buffer_energy,
         dram_energy=dram_energy,
         mac_energy=mac_energy,
@@ -172,9 +183,11 @@ def contraction_work(chip: Accelerator, rates: Rates, op: Contractions, relax: R
     """The work of one contraction with its fused epilogue."""
     word = FORMATS[chip.number_format].bits / 8
     left, right = _off_chip(rates, op.lhs), _off_chip(rates, op.rhs)
+    # Time is the slowest of overlapped resources: tiles must arrive behind the arithmetic.
     left_passes, right_passes = dram_passes(
-        op.m, op.n, op.k, (left, right), word, rates.tile_capacity, relax
-    )
+        op.m, op.n, op.k, (sum(op.lhs), sum(op.rhs)), (left, right), word, rates.tile_capacity,
+        relax, double_buffered=True,
+    )  # fmt: skip
     dram_bytes = left * left_passes + right * right_passes + _off_chip(rates, op.once)
     besides = dram_bytes + op.epilogue_bytes
     compute = chip.contraction(op, relax, besides)
@@ -216,13 +229,17 @@ def _work(
         misses=jnp.minimum(dram_bytes / jnp.maximum(every_byte, 1.0), 1.0),
         launches=jnp.ones_like(dram_bytes),
     )
-    return work._replace(busy=relax.maximum(*bound_terms(rates, work).values()))
+    terms = bound_terms(rates, work)
+    dram = terms.pop("dram")
+    others = relax.maximum(*terms.values())
+    busy = relax.maximum(others, dram)
+    return work._replace(busy=busy + rates.exposed * (others + dram - busy))
 
 
 def bound_terms(rates: Rates, work: Work) -> dict[str, Any]:
     """Time each overlapped resource needs for one run [s]."""
     return {
-        "compute": work.cycles * rates.period,
+        "compute": work.cycles * rates.compute_period,
         "on_chip": work.buffer_bytes * rates.buffer_period,
         "dram": work.dram_bytes * rates.dram_period,
         "vector": work.slots * rates.slot_period,
