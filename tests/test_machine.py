@@ -6,7 +6,7 @@ import jax
 import numpy as np
 import pytest
 
-from hwmodels import InputError, gemmini, load_machine
+from hwmodels import InputError, best_mapping, gemmini, load_machine
 from hwmodels.mapping.catalog import MACHINES, machines
 from hwmodels.mapping.machine import cost, evaluate_mapping
 from hwmodels.mapping.mapping import fit, parse_mapping
@@ -75,6 +75,9 @@ def test_gemmini_by_hand():
          "factors of K make 384; dimension K has size 768"),
         ("DRAM[WIO] K24 N24 - SRAM[WIO] N33X K32X - REG[W] M512", "N33X; .* at most 32 of N"),
         ("DRAM[WIO] K24 N24 M2X - SRAM[WIO] N32X K32X - REG[W] M256", "M2X; .* at most 1 of M"),
+        ("DRAM[WIO] K12 N24 - SRAM[WIO] N32X K16X K4X - REG[W] M512", "K64X; .* at most 32 of K"),
+        ("DRAM[WIO] K24 N24 - SRAM[WI] N32X K32X - SRAM[O] N1 - REG[W] M512",
+         "SRAM: got spatial loops outside SRAM.O.; the array stands inside the last level"),
         ("DRAM[WI] K24 N24 - SRAM[WIO] N32X K32X - REG[W] M512", "DRAM: got O; the outermost"),
         ("DRAM[WIO] K24 N24 - SRAM[WIO] N32X K32X - REG[I] M512", "REG: got I; holds each of W"),
         ("SRAM[WIO] K24 N24 - DRAM[WIO] N32X K32X - REG[W] M512", "order DRAM, SRAM, REG"),
@@ -94,6 +97,28 @@ def test_a_memory_without_own_depths_stands_once():
             convolution(K=4),
             parse_mapping("L3[WIO] N1 - L2[W] K4 - L2[I] N1 - L1[O] N1"),
         )
+
+
+@pytest.mark.parametrize(
+    ("call", "said"),
+    [
+        (lambda: matmul("a", 1, 1), "M: got a; allowed: a whole number from 1"),
+        (lambda: matmul(2**60, 1, 1), "M: got 11529215"),
+        (lambda: matmul(None, 1, 1), "M: got None"),
+        (lambda: convolution(K=0), "K: got 0"),
+        (lambda: convolution(stride=(2,)), r"stride: got \(2,\); allowed: a number or two"),
+        (lambda: gemmini(pe_dim=0), "pe_dim: got 0"),
+        (lambda: gemmini(pe_dim=16.5), "pe_dim: got 16.5"),
+        (lambda: gemmini(scratchpad_KB=-4), "scratchpad_KB: got -4"),
+        (lambda: evaluate_mapping("ws32", matmul(1, 1, 1), parse_mapping("DRAM[WIO]")), "Machine"),
+        (lambda: evaluate_mapping(WS32, matmul(1, 1, 1), "DRAM[WIO]"), "mapping: .* a Mapping"),
+        (lambda: parse_mapping(None), "mapping: got None"),
+        (lambda: best_mapping("x", "ws32"), "operation: got x; allowed: an Operation or a Problem"),
+    ],
+)
+def test_wrong_arguments_are_named(call, said):
+    with pytest.raises(InputError, match=said):
+        call()
 
 
 def test_cost_is_differentiable_in_machine_and_mapping():
@@ -127,11 +152,22 @@ def test_catalog_files_load_and_state_their_source():
         ("cycle_ns", "cycle_s", "did you mean cycle_ns"),
         ("energy_pJ_per_bit = 0.08", "energy_pJ_per_bit = -1", "SRAM.energy_pJ_per_bit: got -1"),
         ("size = 32", "size = true", "SRAM.axis.size: got True"),
-        ("word_bits = 16", "", "DRAM.word_bits: got None"),
+        ("word_bits = 16", "", "DRAM.word_bits: got nothing"),
         ('tensors = "W"', 'tensors = "WW"', "REG.tensors: got WW"),
         ('tensors = "WIO"', 'tensors = "WI"', "the outermost memory holds W, I and O"),
         ("own_depth = true", 'own_depth = "yes"', "SRAM.own_depth: got yes"),
         ('name = "REG"', 'name = "RE G"', "memory.name: got RE G"),
+        ('name = "REG"', 'name = "SRAM"', "memory.name: got DRAM, SRAM, SRAM; each name once"),
+        ("size = 32", "size = 4.5", "SRAM.axis.size: got 4.5"),
+        ("size = 32", "size = inf", "SRAM.axis.size: got inf"),
+        ("size = 32", "size = 32\ncount = 2", "SRAM.axis: got count"),
+        ("word_bits = 16", 'word_bits = "16"', "DRAM.word_bits: got '16'"),
+        ("capacity_KiB = 256", "capacity_KiB = 256\ncapacity_bits = 9", "one capacity"),
+        (
+            "bandwidth_bits_per_cycle = 128",
+            "bandwidth_bits_per_cycle = 128\nread_bandwidth_bits_per_cycle = 1",
+            "one port, or two separate",
+        ),
         ('matmul = "K"', 'matmul = "Q"', "axis.dimension.matmul: got Q"),
         ('matmul = "K", ', "", "SRAM.axis"),
         ("[[memory]]", "[[memory", "machine: got .* a readable TOML file"),

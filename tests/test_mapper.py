@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from hwmodels import InputError, Operation, Tensor, best_mapping, gemmini, load_machine
-from hwmodels.mapping.machine import evaluate_mapping
+from hwmodels.mapping.machine import Machine, Memory, evaluate_mapping
 from hwmodels.mapping.mapper import OBJECTIVES, best_mappings
 from hwmodels.mapping.mapping import Level, Loop, Mapping, parse_mapping
 from hwmodels.mapping.mapspace import chains, structures
@@ -55,6 +55,16 @@ def random_mapping(rng, machine, problem):
     return Mapping(tuple(result))
 
 
+def separate(words):
+    """A buffer for each tensor, one inside the other: tensors are held at fixed, unlike depths."""
+    dram = load_machine("ws32").memories[0]
+    buffers = [
+        Memory(name, tensor, energy=1.6e-12, capacity=float(words))
+        for name, tensor in (("IBUF", "I"), ("WBUF", "W"), ("ACC", "O"))
+    ]
+    return Machine("separate", (dram, *buffers), 5e-13)
+
+
 CASES = {
     "matmul on ws32": (small(load_machine("ws32"), SRAM=3000), matmul(60, 96, 72)),
     "odd matmul on ws32": (small(load_machine("ws32"), SRAM=700), matmul(37, 53, 41, batch=2)),
@@ -67,6 +77,9 @@ CASES = {
         gemmini(4, 1, 1),
         convolution(N=2, K=12, C=10, P=9, Q=6, R=3, S=2, stride=(2, 1)),
     ),
+    "matmul in separate buffers": (separate(64), matmul(64, 64, 64)),
+    "convolution in separate buffers": (separate(64), convolution(K=16, C=16, P=8, Q=8, R=3, S=3)),
+    "long matmul on gemmini": (gemmini(16, 1, 8), matmul(4096, 64, 16)),
     "matmul on gemmini": (gemmini(8, 2, 1), matmul(45, 33, 70)),
 }
 
@@ -106,8 +119,8 @@ def test_text_recounts_to_the_same_numbers(case):
 
 def test_thinning_and_polishing_find_what_full_enumeration_finds():
     machine, problem = small(load_machine("ws32"), SRAM=20000), matmul(360, 640, 420)
-    full = best_mappings(problem, machine, limit=2**20)
-    thin = best_mappings(problem, machine, limit=2**15)
+    full = best_mappings(problem, machine, limit=2**23)
+    thin = best_mappings(problem, machine)
     assert thin["edp"].compared < full["edp"].compared
     for objective, rank in zip(
         OBJECTIVES,
@@ -166,5 +179,7 @@ def test_bad_input_is_named():
         best_mapping(matmul(2, 2, 2), "ws32", "speed")
     with pytest.raises(InputError, match="machine: got ws64"):
         best_mapping(matmul(2, 2, 2), "ws64")
-    with pytest.raises(InputError, match="a word of each"):
+    with pytest.raises(
+        InputError, match=r"ws32 with SRAM.WIO. 2, REG.W. 1 words; allowed: a word of each"
+    ):
         best_mapping(matmul(2, 2, 2), small(load_machine("ws32"), SRAM=2))

@@ -55,6 +55,7 @@ def test_spatial_loops_share_and_sum_by_hand():
     # Rows that each sum alone (no reduction between a memory and its own array) start alone.
     counts = counted(matmul(5, 1, 12), "DRAM[WIO] K3 K4X - ACC[O] M5")
     assert counts.traffic[1]["O"].updates == 60
+    # 5 sums in each of 4 instances, started at zero; the outer memory gets their sum.
     assert counts.traffic[1]["O"].zeros == counts.traffic[1]["O"].tile * 4 == 20
     assert counts.traffic[0]["O"].updates == 20 / 4  # summed over the rows on the way out
 
@@ -144,6 +145,53 @@ def simulate(problem, mapping):
     return found
 
 
+def walk_partial(problem, mapping):
+    """Fills of operands and time steps of a nest with partial tiles, by walking it.
+
+    `mapping` has whole factors; iterations beyond a dimension's size do not happen, and all
+    instances wait for the one with most to do.
+    """
+    loops = [(i, loop) for i, level in enumerate(mapping.levels) for loop in level.loops]
+    inner, extents = [], dict.fromkeys(problem.shape.dimensions, 1)
+    for _, loop in reversed(loops):
+        inner.append(extents[loop.dimension])
+        extents[loop.dimension] *= int(loop.trips)
+    inner = inner[::-1]
+
+    def starts(chosen):
+        """Points of some loops, with where each dimension starts; those out of range skipped."""
+        for point in itertools.product(*(range(int(loops[j][1].trips)) for j in chosen)):
+            base = dict.fromkeys(problem.shape.dimensions, 0)
+            for j, value in zip(chosen, point, strict=True):
+                base[loops[j][1].dimension] += value * inner[j]
+            if all(base[d] < problem.sizes[d] for d in base):
+                yield point, base
+
+    every = range(len(loops))
+    temporal = [j for j in every if not loops[j][1].spatial]
+    steps = len({tuple(point[j] for j in temporal) for point, _ in starts(every)})
+    fills = {}
+    for index, level in enumerate(mapping.levels[1:], 1):
+        for tensor in [t for t in level.tensors if t != "I" or not problem.shape.windows]:
+            spans = problem.shape.spans[tensor]
+            outside = [j for j in every if loops[j][0] < index]
+            tile = dict.fromkeys(problem.shape.dimensions, 1)
+            for i, loop in loops:
+                if i >= index:
+                    tile[loop.dimension] *= int(loop.trips)
+            total, previous = 0, {}
+            for point, base in starts(outside):
+                at = dict(zip(outside, point, strict=True))
+                instance = tuple(at[j] for j in outside if loops[j][1].spatial)
+                key = tuple(base[d] for d in spans)
+                if previous.get(instance) != key:
+                    previous[instance] = key
+                    ends = {d: min(base[d] + tile[d], problem.sizes[d]) for d in spans}
+                    total += math.prod(ends[d] - base[d] for d in spans)
+            fills[index, tensor] = total
+    return fills, steps
+
+
 def _step(old, new):
     return old[:-1] == new[:-1] and new[-1] == old[-1] + 1
 
@@ -224,6 +272,39 @@ def test_counts_equal_a_walk_and_balance(mapping):
         assert crossing >= GEMM.elements(tensor)
     spatial = math.prod(loop.trips for loop in mapping.loops() if loop.spatial)
     assert counts.steps == GEMM.macs / spatial
+
+
+@st.composite
+def partial_nests(draw):
+    """A small matmul and a nest whose factors cover its sizes, mostly with something left over."""
+    problem = matmul(*(draw(st.integers(1, 9)) for _ in range(3)))
+    levels = [("A", "WIO"), ("B", draw(st.sampled_from(["WIO", "WI", "O"]))), ("C", "W")]
+    loops = [[] for _ in levels]
+    for d in "MNK":
+        left = int(problem.sizes[d])
+        for i in (2, 1, 0):
+            for spatial in [True, False] if i == 1 else [False]:
+                factor = draw(st.integers(1, left)) if i else left
+                loops[i].append(Loop(d, float(factor), float(factor), spatial and i == 1))
+                left = -(-left // factor)
+    nest = [
+        Level(memory, tensors, tuple(sorted(draw(st.permutations(row)), key=lambda x: x.spatial)))
+        for (memory, tensors), row in zip(levels, loops, strict=True)
+    ]
+    return problem, Mapping(tuple(nest))
+
+
+@settings(max_examples=150, deadline=None)
+@given(case=partial_nests())
+def test_partial_tiles_take_the_steps_of_a_walk_and_never_too_few_words(case):
+    problem, mapping = case
+    fitted = fit(mapping, problem)
+    counts = count(problem, fitted)
+    fills, steps = walk_partial(problem, mapping)
+    assert counts.steps == pytest.approx(steps, rel=1e-9)
+    for (level, tensor), words in fills.items():
+        assert counts.traffic[level][tensor].fills >= words * (1 - 1e-9), (level, tensor)
+        assert counts.traffic[level][tensor].fills <= words * 2.5, (level, tensor)
 
 
 def _leaves(counts):

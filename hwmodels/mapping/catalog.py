@@ -1,4 +1,17 @@
-"""Machines from TOML files, sizes with their units; see hwmodels/catalog/machines/ws32.toml."""
+"""Machines from TOML files, sizes with their units; see hwmodels/catalog/machines/ws32.toml.
+
+A file has `source`, `cycle_ns` (1), `mac_energy_pJ` and `[[memory]]` tables from the outermost in:
+
+* `name`; `tensors`, of W (weights), I (input), O (result); `word_bits`
+* `capacity_KiB` or `capacity_bits`, of one instance (without: unlimited)
+* `energy_pJ_per_bit` read or written; `block_bits` that transfers come in
+* `bandwidth_bits_per_cycle` of one port for all, or `read_` and `write_bandwidth_bits_per_cycle`
+  (without: never a bound); `banked = true`: each instance has that much
+* `own_depth = true`: each tensor may be held at its own depth of the loop nest
+* `reads_drains = false`, `clears_results = true`: as Timeloop counts partial sums (`machine.py`)
+* `[[memory.axis]]`: `size` instances of what is inside, and the `dimension` unrolled over them,
+  for each shape of problem
+"""
 
 from __future__ import annotations
 
@@ -15,6 +28,7 @@ MACHINES = Path(__file__).parents[1] / "catalog" / "machines"
 PICO, NANO, KIB_BITS = 1e-12, 1e-9, 8 * 1024.0
 _MACHINE_KEYS = ("source", "cycle_ns", "mac_energy_pJ", "memory")
 _BANDWIDTHS = ("bandwidth", "read_bandwidth", "write_bandwidth")
+_PORTS = {f"{name}_bits_per_cycle" for name in _BANDWIDTHS}
 _FLAGS = ("banked", "own_depth", "reads_drains", "clears_results")
 _MEMORY_KEYS = (
     "name", "tensors", "word_bits", "energy_pJ_per_bit", "capacity_KiB", "capacity_bits",
@@ -47,6 +61,9 @@ def load_machine(machine: str | Path) -> Machine:
     if not isinstance(tables, list) or not tables:
         raise InputError("memory", tables, "allowed: [[memory]] tables, outermost first")
     memories = tuple(_memory(table, outermost=i == 0) for i, table in enumerate(tables))
+    names = [memory.name for memory in memories]
+    if len(set(names)) < len(names):
+        raise InputError("memory.name", ", ".join(names), "each name once")
     return Machine(
         path.stem,
         memories,
@@ -65,9 +82,17 @@ def _memory(table: Any, *, outermost: bool) -> Memory:
         check_choice(f"memory {name}", key, _MEMORY_KEYS)
     tensors = str(table.get("tensors", ""))
     if not tensors or set(tensors) - set(TENSORS) or len(set(tensors)) < len(tensors):
-        raise InputError(f"{name}.tensors", tensors, f"allowed: letters of {''.join(TENSORS)}")
+        raise InputError(
+            f"{name}.tensors",
+            tensors,
+            f"allowed: letters of {''.join(TENSORS)}, upper case, each once",
+        )
     if outermost and set(tensors) != set(TENSORS):
         raise InputError(f"{name}.tensors", tensors, "the outermost memory holds W, I and O")
+    if "capacity_KiB" in table and "capacity_bits" in table:
+        raise InputError(f"{name}.capacity_bits", table["capacity_bits"], "one capacity")
+    if "bandwidth_bits_per_cycle" in table and len(table.keys() & _PORTS) > 1:
+        raise InputError(f"{name}.bandwidth_bits_per_cycle", table, "one port, or two separate")
     bits = _number(table, "word_bits", name)
     capacity = _number(table, "capacity_bits", name, math.inf)
     capacity = _number(table, "capacity_KiB", name, capacity / KIB_BITS) * KIB_BITS
@@ -88,17 +113,30 @@ def _memory(table: Any, *, outermost: bool) -> Memory:
 
 def _axis(table: Any, name: str) -> Axis:
     dimensions = table.get("dimension", {}) if isinstance(table, dict) else {}
+    for key in table if isinstance(table, dict) else ():
+        check_choice(f"{name}.axis", key, ("size", "dimension"))
     if not isinstance(dimensions, dict) or set(dimensions) != set(SHAPES):
         raise InputError(f"{name}.axis", table, f"a size and a dimension for {', '.join(SHAPES)}")
     for shape, dimension in dimensions.items():
         check_choice(f"{name}.axis.dimension.{shape}", dimension, SHAPES[shape].dimensions)
-    return Axis(_number(table, "size", f"{name}.axis"), tuple(sorted(dimensions.items())))
+    size = _number(table, "size", f"{name}.axis")
+    if size % 1:
+        raise InputError(f"{name}.axis.size", size, "allowed: a whole number")
+    return Axis(size, tuple(sorted(dimensions.items())))
 
 
 def _number(table: dict[str, Any], key: str, where: str, default: float | None = None) -> float:
-    value = table.get(key, default)
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not value > 0:
-        raise InputError(f"{where}.{key}", value, "allowed: a number > 0")
+    """A positive number of a table; energies may be 0."""
+    if key not in table and default is not None:
+        return default
+    value = table.get(key, "nothing")
+    least = 0.0 if "energy" in key else math.ulp(0.0)
+    plain = isinstance(value, (int, float)) and not isinstance(value, bool)
+    if not plain or not least <= value < math.inf:
+        shown = repr(value) if isinstance(value, str) and key in table else value
+        raise InputError(
+            f"{where}.{key}", shown, f"allowed: a number {'>=' if not least else '>'} 0"
+        )
     return float(value)
 
 

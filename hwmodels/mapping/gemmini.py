@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from hwmodels.errors import InputError
 from hwmodels.mapping.machine import Axis, Machine, Memory
 from hwmodels.relax import round_up
 
@@ -21,7 +22,16 @@ REGISTERS_WORDS_PER_CYCLE = 1e4  # as the studies have it: never a bound
 
 
 def gemmini(pe_dim: Any = 16, accumulator_KB: Any = 64, scratchpad_KB: Any = 256) -> Machine:
-    """The machine with `pe_dim` x `pe_dim` units and buffers of the given sizes (KB = 1024 B)."""
+    """The machine with `pe_dim` x `pe_dim` units and buffers of the given sizes (KB = 1024 B).
+
+    Numbers may be traced; plain ones are checked (`InputError`).
+    """
+    sizes = {"pe_dim": pe_dim, "accumulator_KB": accumulator_KB, "scratchpad_KB": scratchpad_KB}
+    for name, value in sizes.items():
+        if isinstance(value, (int, float)) and not (0 < value < 2**31):
+            raise InputError(name, value, "allowed: > 0")
+    if isinstance(pe_dim, float) and pe_dim % 1:
+        raise InputError("pe_dim", pe_dim, "allowed: a whole number")
     accumulator = (0.1005 * round_up(accumulator_KB, 1.0) / pe_dim + 1.94) * PICO
     scratchpad = (0.02513 * round_up(scratchpad_KB, 1.0) + 0.49) * PICO
     return Machine(

@@ -15,6 +15,7 @@ code (gemmini.py).
 from __future__ import annotations
 
 import functools
+import itertools
 import math
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -175,8 +176,13 @@ def evaluate_mapping(machine: Machine, problem: Problem, mapping: Mapping) -> tu
         the memory does not or not at all, unroll more than an axis has, do not cover a
         dimension, or overflow a capacity (naming level, tensors and both numbers).
     """
+    for name, value, kind in (
+        ("machine", machine, Machine), ("problem", problem, Problem), ("mapping", mapping, Mapping)
+    ):  # fmt: skip
+        if not isinstance(value, kind):
+            raise InputError(name, value, f"allowed: a {kind.__name__}")
     check_levels(machine, problem, mapping)
-    fitted = fit(mapping, problem)
+    fitted = jax.tree.map(float, fit(mapping, problem))
     counts = count(problem, fitted)
     costs = cost(machine, fitted, counts)
     for memory in machine.memories:
@@ -214,6 +220,13 @@ def check_levels(machine: Machine, problem: Problem, mapping: Mapping) -> None:
                 )
             held.add((level.memory, tensor))
         _check_spatial(problem, level, memory)
+    for level, inside in itertools.pairwise(mapping.levels):
+        if level.memory == inside.memory and any(loop.spatial for loop in level.loops):
+            raise InputError(
+                f"mapping, {level.memory}",
+                f"spatial loops outside {inside.memory}[{inside.tensors}]",
+                "the array stands inside the last level of a memory",
+            )
     outermost = machine.memories[0]
     missing = [t for t in problem.shape.spans if (outermost.name, t) not in held]
     if missing:
@@ -227,11 +240,11 @@ def _check_spatial(problem: Problem, level: Level, memory: Memory) -> None:
     for axis in memory.axes:
         name = axis.dimension(problem)
         sizes[name] = sizes.get(name, 1.0) * axis.size
-    for loop in level.loops:
-        if loop.spatial and loop.trips > sizes.get(loop.dimension, 1.0):
+    for d in {loop.dimension for loop in level.loops if loop.spatial}:
+        used = math.prod(x.trips for x in level.loops if x.spatial and x.dimension == d)
+        if used > sizes.get(d, 1.0):
             raise InputError(
                 f"mapping, {level.memory}",
-                f"{loop.dimension}{loop.trips:g}X",
-                f"the array unrolls at most {sizes.get(loop.dimension, 1.0):g} of "
-                f"{loop.dimension} there",
+                f"{d}{used:g}X",
+                f"the array unrolls at most {sizes.get(d, 1.0):g} of {d} there",
             )

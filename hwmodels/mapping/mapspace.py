@@ -4,13 +4,12 @@ A *structure* is the levels of a nest with the dimensions that may loop at each,
 structures these are enough:
 
 * A loop over a dimension that indexes every tensor reuses nothing: it stands outermost.
-* A loop over a dimension that does not index tensor T, directly outside T's level, can move
-  inside it: T's tile stays as it is, and what is held further out sees the same loops. So outside
-  a level that holds one tensor only dimensions that index it loop, and their order does not
-  matter.
-* Outside a level that holds several tensors the loops that keep one of them in place stand
-  innermost: one order per tensor, and per direction of a window that slides.
-* A memory that holds each tensor at its own depth is a level per tensor, in every order.
+* Where only one tensor T is held further in, a loop over a dimension that does not index T can
+  move inside T's level: its tile stays as it is. So only dimensions that index it loop there, and
+  their order does not matter but for the window that slides. The same holds outside each level
+  of a memory that holds every tensor at its own depth, as its levels come in every order.
+* Elsewhere some tensor held further in stays: the loops that do not index it stand innermost. One
+  order per tensor, and per dimension of a window that slides.
 
 A *chain* is the trips of one dimension at its loops, innermost first, each ceil(n / j) of the n
 tiles that are left: other trip counts need the same number of outer tiles with larger inner ones.
@@ -23,12 +22,13 @@ import itertools
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hwmodels.mapping.machine import Machine
-from hwmodels.mapping.mapping import Level, Loop, Mapping
+from hwmodels.mapping.mapping import Level, Loop, Mapping, partial_loops
 from hwmodels.mapping.problem import Problem
 
 
@@ -51,29 +51,23 @@ class Structure:
         found = [s for _, _, slots in self.levels for s in slots if s.dimension == dimension]
         return found[::-1]
 
-    def mapping(self, chains: dict[str, NDArray[np.float64]], problem: Problem | None) -> Mapping:
+    def mapping(self, chains: dict[str, Any], problem: Problem | None) -> Mapping:
         """The nest with trips from `chains`: dimension -> (..., slots), innermost first.
 
-        With a problem, the loops' numbers are those of partial outer tiles (as `fit` makes
-        them, for arrays); without, the plain trips.
+        With a problem, the loops' numbers are those of partial tiles (as `fit` makes them, for
+        arrays); without, the plain trips.
         """
-        place = dict.fromkeys(chains, 0)
-        tile: dict[str, NDArray[np.float64]] = {d: np.ones(()) for d in chains}
-        levels = []
-        for memory, tensors, slots in reversed(self.levels):
-            loops = []
-            for slot in reversed(slots):
-                d = slot.dimension
-                trips = chains[d][..., place[d]]
-                place[d] += 1
-                inside, tile[d] = tile[d], tile[d] * trips
-                growth = trips
-                if problem is not None:
-                    size = problem.sizes[d]
-                    trips = np.ceil(size / inside) / np.ceil(size / tile[d])
-                    growth = np.minimum(tile[d], size) / np.minimum(inside, size)
-                loops.append(Loop(d, trips, growth, slot.axis > 0))
-            levels.append(Level(memory, tensors, tuple(reversed(loops))))
+        loops = {}
+        for d, trips in chains.items():
+            plain = [
+                Loop(d, trips[..., i], trips[..., i], slot.axis > 0)
+                for i, slot in enumerate(self.slots(d))
+            ]
+            loops[d] = iter(plain if problem is None else partial_loops(plain, problem.sizes[d]))
+        levels = [
+            Level(memory, tensors, tuple(next(loops[s.dimension]) for s in reversed(slots))[::-1])
+            for memory, tensors, slots in reversed(self.levels)
+        ]
         return Mapping(tuple(reversed(levels)))
 
 
@@ -149,21 +143,28 @@ def _orders(
     everywhere = [d for d in problem.shape.dimensions if all(d in s for s in spans.values())]
     first = tuple(everywhere) if index == 0 else ()
     others = [d for d in problem.shape.dimensions if d not in everywhere]
+    windows = [d for window in problem.shape.windows for d in window if problem.sizes[d] > 1]
+
     if index + 1 == len(levels):  # nothing further in holds a tile
         memory, held = levels[index]
         if machine.memory(memory).capacity >= 2:
             return [(*first, *others)]
         return [(*first, *(d for d in others if not any(d in spans[t] for t in held)))]
-    held = levels[index + 1][1]
-    if len(held) == 1:
-        return [(*first, *(d for d in others if d in spans[held]))]
+
+    memory, held = levels[index + 1]
+    inside = "".join(dict.fromkeys("".join(tensors for _, tensors in levels[index + 1 :])))
+    alone = len(inside) == 1 or machine.memory(memory).own_depth
     found: dict[tuple[str, ...], None] = {}
-    for stays in spans:
+    for stays in held if alone else inside:
         outer = [d for d in others if d in spans[stays]]
-        inner = [d for d in others if d not in spans[stays]]
+        inner = [] if alone else [d for d in others if d not in spans[stays]]
+        for slides in windows if "I" in inside else ():
+            group = outer if slides in outer else inner
+            if slides in group:
+                moved = [*(d for d in group if d != slides), slides]
+                pair = (moved, inner) if group is outer else (outer, moved)
+                found[(*first, *pair[0], *pair[1])] = None
         found[(*first, *outer, *inner)] = None
-        if problem.shape.windows:
-            found[(*first, *reversed(outer), *reversed(inner))] = None
     return list(found)
 
 

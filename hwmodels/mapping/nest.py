@@ -18,6 +18,10 @@ whether its sums come back unfinished or start as zeros; the parent reads only t
 The code uses arithmetic operators only: plain floats give float64 counts at once, JAX arrays
 trace. It is written for one mapping; batch by `vmap` over mappings of one loop order.
 
+Partial tiles: exact where a dimension has one temporal loop outside a level. Where it has
+several and the last of the inner ones are cut short, traffic is counted as if they were not, and
+steps are those of the instance with most to do: never too few.
+
 Relaxed factors. "Has moved the tile" is a step from f = 1 to f = 2; in between it is the cubic
 t^2 (3 - 2 t), t = min(1, f - 1), exact at whole factors and flat at 1: a factor 1 + d changes
 every count by O(d) of itself, where a hard test f > 1 would multiply it by the loops outside.
@@ -70,25 +74,22 @@ def count(problem: Problem, mapping: Mapping) -> Counts:
     extents = _extents(problem, mapping)
     for tensor in problem.shape.spans:
         holders = [i for i, level in enumerate(mapping.levels) if tensor in level.tensors]
-        demand, shared_from = problem.macs, len(mapping.levels)
-        for i in reversed(holders):
-            # What instances between here and the level inside have in common moves once.
-            shared = _spatial_sharing(problem, mapping, tensor, i, shared_from)
-            arriving = demand / shared
+        # Words that cross between a holder and what is outside it; and, of a result, old sums.
+        crossing, old = 0.0, 0.0
+        for i, inside in zip(holders, [*holders[1:], None], strict=True):
             tile = footprint(problem, tensor, extents[i])
-            moved = _moved(problem, mapping, tensor, i, tile, extents[i])
-            outermost = i == holders[0]
+            below = problem.macs
+            if inside is not None:
+                below = _moved(problem, mapping, tensor, inside, extents[inside])
+            demand = below / _sharing(problem, mapping, tensor, i, inside)
             if tensor == RESULT:
-                # Each instance that sums by itself starts its sums once.
-                copies = _spatial_sharing(problem, mapping, tensor, 0, i)
-                fresh = problem.elements(tensor) * copies
-                drains, zeros = (0.0, 0.0) if outermost else (moved, fresh)
-                reads = _positive(arriving - fresh)
-                traffic[i][tensor] = Traffic(tile, drains, reads, arriving, drains, zeros)
+                zeros = crossing - old
+                started = problem.elements(tensor) if i == holders[0] else zeros
+                old = _positive(demand - started)
+                traffic[i][tensor] = Traffic(tile, crossing, old, demand, crossing, zeros)
             else:
-                fills = 0.0 if outermost else moved
-                traffic[i][tensor] = Traffic(tile, fills, arriving, 0.0, 0.0, 0.0)
-            demand, shared_from = moved, i
+                traffic[i][tensor] = Traffic(tile, crossing, demand, 0.0, 0.0, 0.0)
+            crossing = below
     return Counts(traffic, _instances(mapping), problem.macs, _steps(mapping))
 
 
@@ -104,17 +105,20 @@ def _extents(problem: Problem, mapping: Mapping) -> list[dict[str, Any]]:
 
 
 def _moved(
-    problem: Problem, mapping: Mapping, tensor: str, index: int, tile: Any, extents: dict[str, Any]
+    problem: Problem, mapping: Mapping, tensor: str, index: int, extents: dict[str, Any]
 ) -> Any:
-    """Words of `tensor` that cross into (or out of) all instances of level `index`."""
-    words, moving = tile, 0.0  # `moving`: has a loop inside moved the tile, 0 to 1
+    """Words of `tensor` that cross into (or out of) all instances of level `index`, whose tile
+    has `extents`."""
+    words, moving = footprint(problem, tensor, extents), 0.0  # moving: has a loop moved the tile
     inside = dict(extents)
+    slides: dict[str, Any] = {}  # dimension of a window -> does its loop slide, 0 to 1
+    tiles: dict[str, Any] = {}  # and tiles along it, over the growth of its loops
     for level in reversed(mapping.levels[:index]):
         for loop in reversed(level.loops):
             d = loop.dimension
             spans = d in problem.shape.spans[tensor]
             if loop.spatial:
-                words = words * (loop.growth if spans else loop.trips)
+                words = words * (loop.growth if spans else loop.full_trips)
             elif spans:
                 uncovered = loop.growth
                 window = problem.shape.window(tensor, d)
@@ -122,26 +126,36 @@ def _moved(
                     extent = window_extent(problem, window, extents)
                     kept = _positive(extent - inside[d] * problem.steps[d]) / extent
                     uncovered = loop.growth - (1.0 - moving) * (loop.growth - 1.0) * kept
+                    slides[d] = slides.get(d, 0.0) + (1.0 - moving) * _gate(loop)
+                    tiles[d] = tiles.get(d, 1.0) * loop.trips / loop.growth
                 words = words * uncovered
                 moving = 1.0 - (1.0 - moving) * (1.0 - _gate(loop))
             else:
                 words = words * (1.0 + moving * (loop.trips - 1.0))
             inside[d] = inside[d] * loop.growth
+    for d, ratio in tiles.items():
+        # A partial tile of a window that does not slide has fewer positions, but a whole halo.
+        window = problem.shape.window(tensor, d)
+        extent = window_extent(problem, window, extents) if window else 1.0
+        halo = 1.0 - extents[d] * problem.steps[d] / extent
+        words = words * (1.0 + (1.0 - slides[d]) * (ratio - 1.0) * halo)
     return words
 
 
 def _gate(loop: Loop) -> Any:
     """0 at one trip, 1 from two on, smooth between."""
-    t = 1.0 - _positive(2.0 - loop.trips)
+    t = 1.0 - _positive(2.0 - loop.full_trips)
     return t * t * (3.0 - 2.0 * t)
 
 
-def _spatial_sharing(
-    problem: Problem, mapping: Mapping, tensor: str, outer: int, inner: int
-) -> Any:
-    """Instances inside level `outer`, down to level `inner`, that use the same words at once."""
+def _sharing(problem: Problem, mapping: Mapping, tensor: str, outer: int, inner: int | None) -> Any:
+    """Instances inside level `outer`, down to level `inner`, that use the same words at once.
+
+    Of memories (filled alike, whether or not their last tile is full) all; of the array's
+    units (`inner` None) those at work, on average.
+    """
     return math.prod(
-        loop.trips
+        loop.trips if inner is None else loop.full_trips
         for level in mapping.levels[outer:inner]
         for loop in level.loops
         if loop.spatial and loop.dimension not in problem.shape.spans[tensor]
@@ -153,12 +167,12 @@ def _instances(mapping: Mapping) -> tuple[Any, ...]:
     product: Any = 1.0
     for level in mapping.levels:
         found.append(product)
-        product = product * math.prod(loop.trips for loop in level.loops if loop.spatial)
+        product = product * math.prod(loop.full_trips for loop in level.loops if loop.spatial)
     return tuple(found)
 
 
 def _steps(mapping: Mapping) -> Any:
-    return math.prod(loop.trips for loop in mapping.loops() if not loop.spatial)
+    return math.prod(loop.time_steps for loop in mapping.loops())
 
 
 def _positive(x: Any) -> Any:

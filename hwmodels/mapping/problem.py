@@ -14,6 +14,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import math
+import numbers
 from collections.abc import Mapping as Dictionary
 from dataclasses import dataclass
 from typing import Any
@@ -24,6 +25,7 @@ from hwmodels.errors import InputError
 from hwmodels.workloads.workload import Operation
 
 TENSORS = ("W", "I", "O")
+LARGEST = 2**31  # of a size; the mapper lists some 2 sqrt(size) trip counts
 RESULT = "O"
 
 
@@ -98,12 +100,16 @@ class Problem:
 
 def convolution(
     *, N: float = 1, K: float = 1, C: float = 1, P: float = 1, Q: float = 1, R: float = 1,
-    S: float = 1, G: float = 1, stride: tuple[float, float] = (1, 1),
-    dilation: tuple[float, float] = (1, 1),
+    S: float = 1, G: float = 1, stride: float | tuple[float, float] = 1,
+    dilation: float | tuple[float, float] = 1,
 ) -> Problem:  # fmt: skip
-    """A convolution; `stride` and `dilation` along (P, Q) and (R, S). Raises `InputError`."""
+    """A convolution; `stride` and `dilation` along (P, Q) and (R, S), or one number for both.
+
+    Raises `InputError` unless all are whole numbers from 1 to 2^31.
+    """
     sizes = {"G": G, "N": N, "K": K, "C": C, "P": P, "Q": Q, "R": R, "S": S}
-    steps = {"P": stride[0], "Q": stride[1], "R": dilation[0], "S": dilation[1]}
+    (p, q), (r, t) = _pair("stride", stride), _pair("dilation", dilation)
+    steps = {"P": p, "Q": q, "R": r, "S": t}
     return _checked(CONVOLUTION, sizes, steps)
 
 
@@ -117,6 +123,8 @@ def problem_of(operation: Operation) -> Problem:
 
     Raises `InputError` if the operation is no contraction.
     """
+    if not isinstance(operation, Operation):
+        raise InputError("operation", operation, "allowed: an Operation or a Problem")
     if operation.kind != "contraction":
         raise InputError("operation", operation.name, "allowed: a contraction")
     c = operation.convolution
@@ -141,10 +149,19 @@ def window_extent(problem: Problem, window: tuple[str, str], extents: dict[str, 
     return 1 + sum((extents[d] - 1) * problem.steps[d] for d in window)
 
 
+def _pair(name: str, value: Any) -> tuple[float, float]:
+    if not isinstance(value, tuple | list):
+        return value, value
+    if len(value) != 2:
+        raise InputError(name, value, "allowed: a number or two")
+    return value[0], value[1]
+
+
 def _checked(shape: Shape, sizes: dict[str, float], steps: dict[str, float]) -> Problem:
     for name, value in {**sizes, **{f"step of {d}": s for d, s in steps.items()}}.items():
-        if isinstance(value, bool) or not math.isfinite(value) or value < 1 or value % 1:
-            raise InputError(name, value, "allowed: a whole number >= 1")
+        whole = isinstance(value, numbers.Real) and not isinstance(value, bool)
+        if not whole or not 1 <= value <= LARGEST or value % 1:
+            raise InputError(name, value, "allowed: a whole number from 1 to 2^31")
     return Problem(
         shape,
         {d: float(size) for d, size in sizes.items()},
