@@ -75,7 +75,8 @@ class Simt(Accelerator):
             tiles = op.batch * relax.ceil_div(op.m, tile_m) * relax.ceil_div(op.n, tile_n)
             cycles = relax.ceil_div(tiles, self.sms) * tile_m * tile_n * k16 / self.macs_per_sm
             l2_bytes = tiles * (tile_m + tile_n) * op.k * word
-            time = relax.maximum(cycles, (l2_bytes + besides) / self.sram.bandwidth)
+            busy = cycles / self.tuning.compute_efficiency
+            time = relax.maximum(busy, (l2_bytes + besides) / self.sram.bandwidth)
             fits = 1.0
             if side > TILE_SIDES[-1]:  # the smallest always fits: the fields' lower limits
                 fits = relax.step(side * side * ACCUMULATOR_BYTES, self.register_file / 2)

@@ -84,10 +84,10 @@ class Spatial(Accelerator):
         weights_words = left_passes * m * k + k * n
         weights_bytes = op.batch * (word * weights_words + ACCUMULATOR_BYTES * m * n * sums)
 
-        bandwidth = self.sram.bandwidth
+        bandwidth, reached = self.sram.bandwidth, self.tuning.compute_efficiency
         ranks = [
-            relax.maximum(outputs_cycles, (outputs_bytes + besides) / bandwidth),
-            relax.maximum(weights_cycles, (weights_bytes + besides) / bandwidth),
+            relax.maximum(outputs_cycles / reached, (outputs_bytes + besides) / bandwidth),
+            relax.maximum(weights_cycles / reached, (weights_bytes + besides) / bandwidth),
         ]
         cycles, buffer_bytes = relax.choose(
             ranks, [(outputs_cycles, outputs_bytes), (weights_cycles, weights_bytes)]
