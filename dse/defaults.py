@@ -16,6 +16,8 @@ _SHARED = (
     Parameter("dram_stacks", "integer", 1, 8),
     Parameter("link_count", "integer", 1, 18),
 )
+# A chip without DRAM has SRAM of another kind and size, and nothing of DRAM.
+_OFF_CHIP = ("sram_capacity_MiB", "sram_bandwidth_B_per_cycle", DRAM_KIND, "dram_stacks")
 _LANES = Parameter("vector_lanes", "power2", 64, 16384)
 _OWN: dict[str, tuple[Parameter, ...]] = {
     "systolic": (
@@ -47,6 +49,21 @@ _OWN: dict[str, tuple[Parameter, ...]] = {
         Parameter("lanes", "power2", 16, 512),
         Parameter("private_cache_KiB", "power2", 64, 4096),
     ),
+    "in_memory": (
+        Parameter("macros", "power2", 8, 4096),
+        Parameter("rows", "power2", 32, 512),
+        Parameter("columns", "power2", 16, 256),
+        Parameter("write_bits", "power2", 32, 1024),
+        _LANES,
+    ),
+    "sram_only": (
+        Parameter("sram_capacity_MiB", "log", 8, 768),
+        Parameter("sram_bandwidth_B_per_cycle", "power2", 1024, 1048576),
+        Parameter("tiles", "power2", 4, 4096),
+        Parameter("tile_side", "power2", 4, 128),
+        Parameter("model_chips", "integer", 1, 16),
+        _LANES,
+    ),
 }  # fmt: skip
 
 
@@ -54,4 +71,5 @@ def default_space(variant: str) -> Space:
     """The space that `dse pareto` sweeps: node (7 nm), format (bf16), DRAM kinds, links and the
     clock law are the same for every variant; only named structure differs."""
     check_choice("variant", variant, VARIANTS)
-    return Space(variant, (*_SHARED, *_OWN[variant]))
+    shared = [p for p in _SHARED if VARIANTS[variant].HAS_DRAM or p.name not in _OFF_CHIP]
+    return Space(variant, (*shared, *_OWN[variant]))

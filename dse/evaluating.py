@@ -18,8 +18,8 @@ import numpy as np
 from dse.front import OBJECTIVES
 from dse.readings import read
 from dse.space import Space
+from hwmodels import VARIANTS
 from hwmodels.evaluate import model
-from hwmodels.parts.mac import FORMATS
 from hwmodels.quantity import structure
 from hwmodels.relax import EXACT, Relax
 from hwmodels.workloads.numeric import Operations
@@ -47,16 +47,12 @@ class Evaluator:
         self.sample = jax.jit(self._sample, static_argnames="count")
         self.programs: dict[Any, Any] = {}  # further compiled programs, by their settings
 
-    @property
-    def format_bits(self) -> float:
-        """Width of the operand format of this structure."""
-        settings = {**dict(self.space.fixed), **self.static}
-        default = structure_default(self.space, "number_format")
-        return FORMATS[str(settings.get("number_format", default))].bits
-
     def operations(self, workload: Workload) -> Operations:
-        """The workload's arrays at this structure's format."""
-        return workload.at_format(self.format_bits)
+        """The workload's arrays at this structure's number formats."""
+        cls = VARIANTS[self.space.variant]
+        settings = {**dict(self.space.fixed), **self.static}
+        chip = cls().replace(**{k: v for k, v in settings.items() if k in structure(cls)})
+        return workload.at_format(chip.widths)
 
     def one(
         self,
@@ -113,15 +109,6 @@ class Evaluator:
             one = {p.name: jnp.float32(1.0) for p in self.space.numeric}
             self.programs["labels"] = tuple(jax.eval_shape(self.one, one, operations)[1])
         return self.programs["labels"]
-
-
-def structure_default(space: Space, name: str) -> str:
-    """The default of a static field of the space's variant."""
-    from hwmodels import VARIANTS
-
-    cls = VARIANTS[space.variant]
-    assert name in structure(cls)
-    return str(cls.__dataclass_fields__[name].default)
 
 
 @functools.lru_cache(maxsize=64)

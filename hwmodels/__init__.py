@@ -1,6 +1,7 @@
 """Chipgrad's models: a training step's trace, accelerators, fleets, and one `evaluate`."""
 
 from hwmodels.accelerators import VARIANTS, Accelerator
+from hwmodels.accelerators.catalog import load_chip
 from hwmodels.errors import InputError
 from hwmodels.evaluate import evaluate
 from hwmodels.fleet.scaling import Fleet
@@ -17,5 +18,5 @@ from hwmodels.workloads import WORKLOADS, Operation, Tensor, Workload, load_work
 __all__ = [
     "VARIANTS", "WORKLOADS", "Accelerator", "Fleet", "InputError", "Metrics", "Operation", "Relax",
     "Tensor", "Workload", "best_mapping", "convolution", "evaluate", "evaluate_mapping", "gemmini",
-    "load_machine", "load_workload", "matmul", "parse_mapping", "trace",
+    "load_chip", "load_machine", "load_workload", "matmul", "parse_mapping", "trace",
 ]  # fmt: skip

@@ -26,7 +26,6 @@ from hwmodels.errors import InputError, check_choice
 from hwmodels.fleet.scaling import Fleet, fleet_metrics, ports_margin
 from hwmodels.metrics import Metrics
 from hwmodels.parts import die
-from hwmodels.parts.mac import FORMATS
 from hwmodels.quantity import check_quantities
 from hwmodels.relax import EXACT, MODES, Relax
 from hwmodels.workloads.numeric import RESIDENT_ROLES, Operations
@@ -75,7 +74,7 @@ def evaluate(
         (kind, tuple((r.name, r.phase, r.count) for r in workload.rows if r.kind == kind))
         for kind in ("contraction", "vector", "movement")
     )
-    operations = workload.at_format(FORMATS[chip.number_format].bits)
+    operations = workload.at_format(chip.widths)
     # Whole numbers left as `int` would compile once more.
     chip, fleet = jax.tree.map(lambda x: float(x) if isinstance(x, int) else x, (chip, fleet))
     return _evaluate(
@@ -143,6 +142,7 @@ def model(
         rows["movement"] = jax.tree.map(lambda leaf: leaf[moved:], both)
 
     times, energies = time_terms(rates, work), energy_terms(rates, work)
+    times |= chip.spread(totals, times, relax)
     time = sum(times.values())
     energies |= {f"static_{k}": watts * time for k, watts in rates.static_power.items()}
     energy = sum(energies.values())
@@ -203,17 +203,20 @@ def _margins(
     chip: Accelerator, rates: Any, totals: Any, area: Any, fleet: Fleet, training: bool
 ) -> dict[str, Any]:
     stored = sum(totals.footprint[i] for i in range(len(RESIDENT_ROLES)))
-    off_chip = chip.dram.stacks * chip.dram.capacity + 0.5 * chip.sram.capacity
     edge = chip.dram.stacks * chip.dram.edge + chip.link.count * chip.link.edge
-    trains = FORMATS[chip.number_format].trains or not training
-    return {
-        "area": 1.0 - area / die.RETICLE_M2,
+    margins = {
+        "area": 1.0 - area / chip.largest_area,
         "die_edge": 1.0 - edge / die.usable_edge(area),
         "clock": rates.max_clock / chip.clock - 1.0,
+        "voltage": rates.voltage_margin,
         # The capped clock meets the cap exactly; the tolerance is its rounding.
         "tdp": 1.0 - rates.peak_power / chip.tdp + 1e-4,
-        "dram_capacity": 1.0 - stored / off_chip,
         "buffer": chip.sram.capacity / chip.smallest_buffer - 1.0,
         "ports": jnp.where(fleet.chips > 1.0, ports_margin(fleet, chip.link), 0.0),
-        "format": jnp.full_like(area, 0.0 if trains else -1.0),
+        "format": jnp.full_like(area, 0.0 if chip.admits(training) else -1.0),
+        **chip.margins(totals),
     }
+    if chip.HAS_DRAM:
+        off_chip = chip.dram.stacks * chip.dram.capacity + 0.5 * chip.sram.capacity
+        margins["dram_capacity"] = 1.0 - stored / off_chip
+    return margins

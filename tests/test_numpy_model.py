@@ -29,7 +29,8 @@ def test_agrees_with_the_compiled_program(variant):
     assert points.dtype == np.float32
     # The fleet of S80 is whole: where it is within rounding of the next number it may differ.
     same = np.abs(points / expected - 1) <= 1e-6
-    assert same[:, :2].mean() > 0.999
+    # A capped clock amplifies rounding, see below.
+    assert same[:, :2].mean() > 0.998
     assert same[:, 2].mean() > 0.99
     # A clock under a cap that static power nearly fills is a difference of close numbers.
     assert np.abs(points / expected - 1)[:, :2].max() < 5e-5

@@ -76,20 +76,78 @@ def test_single_buffered_by_hand(flow, cycles, overhead):
 
 
 def test_double_buffered_by_hand():
-    # 9 folds; a load of 8 hides behind 13 steps: 9 x 13, fill and drain once.
+    # 9 folds, 3 along K of ceil(19 / 3) = 7 rows each. A load of 7 hides behind 13 steps: 9 x 13,
+    # fill and drain once: 7 + 8 + 4 - 2.
     got = compute(13, 11, 19, rows=8.0, columns=4.0)
-    assert (float(got.cycles), float(got.overhead)) == (117, 18)
-    # 5 rows of input do not hide a load of 8: 8 x 8 + 5.
+    assert (float(got.cycles), float(got.overhead)) == (117, 17)
+    # 5 rows of input do not hide a load of 7: 8 x 7 + 5.
     got = compute(5, 11, 19, rows=8.0, columns=4.0)
-    assert (float(got.cycles), float(got.overhead)) == (69, 18)
+    assert (float(got.cycles), float(got.overhead)) == (61, 17)
+    # Sums leave an output-stationary array row by row: ceil(5/8) ceil(11/4) = 3 folds of 3 steps,
+    # 8 cycles each to drain.
+    got = compute(5, 11, 3, rows=8.0, columns=4.0, dataflow=FLOWS["os"])
+    assert (float(got.cycles), float(got.overhead)) == (2 * 8 + 3, 10)
 
 
 def test_folds_and_batches_are_dealt_out_over_the_arrays():
-    # 9 folds x 3 batches over 4 arrays: ceil(27/4) = 7 rounds.
-    got = compute(13, 11, 19, batch=3.0, rows=8.0, columns=4.0, arrays=4.0)
-    assert float(got.cycles) == 7 * 13
-    # Words: a 3 x 13 x 19 and b 19 x 11; sums 13 x 11 x (2 x 3 - 1); all three batches.
-    assert float(got.buffer_bytes) == 3 * (2 * (3 * 13 * 19 + 19 * 11) + 4 * 13 * 11 * 5)
+    # 9 folds x 3 batches over 4 arrays: ceil(27/4) = 7 rounds of max(5, 7); all arrays on each
+    # fold would be 26 x 7 + 2.
+    got = compute(5, 11, 19, batch=3.0, rows=8.0, columns=4.0, arrays=4.0)
+    assert float(got.cycles) == 6 * 7 + 5
+    # Words: a 3 x 5 x 19 and b 19 x 11; sums 5 x 11 x (2 x 3 - 1); all three batches.
+    assert float(got.buffer_bytes) == 3 * (2 * (3 * 5 * 19 + 19 * 11) + 4 * 5 * 11 * 5)
+
+
+@pytest.mark.parametrize(
+    ("sizes", "arrays", "cycles"),
+    [
+        # 2 folds on 7 arrays: 3 arrays share each, ceil(1000 / 3) steps. All on each: 2 x 143.
+        ((1000, 3, 15), 7, 286),
+        # As before, but 20 steps: 7 in one round; all on each fold: 8 to load + 3.
+        ((20, 3, 15), 7, 7),
+        # 9 folds on 4 arrays, long: 3 rounds of 999 or 9 of 250.
+        ((999, 11, 19), 4, 9 * 250),
+        # One fold.
+        ((999, 4, 8), 4, 250),
+    ],
+)
+def test_arrays_split_the_streamed_dimension_where_that_is_faster(sizes, arrays, cycles):
+    got = compute(*sizes, rows=8.0, columns=4.0, arrays=float(arrays))
+    assert float(got.cycles) == cycles
+    alone = compute(*sizes, rows=8.0, columns=4.0)
+    assert float(got.buffer_bytes) == float(alone.buffer_bytes)  # tiles are broadcast
+    m, n, k = sizes
+    turned = compute(n, m, k, rows=8.0, columns=4.0, arrays=float(arrays), dataflow=FLOWS["is"])
+    assert float(turned.cycles) == cycles
+
+
+def test_single_buffered_arrays_split_it_too_and_reductions_are_not_split():
+    settings = {"rows": 8.0, "columns": 4.0, "arrays": 4.0}
+    # 9 folds: 3 rounds of 999 + 18 on one array each, or 9 of 250 + 18.
+    got = compute(999, 11, 19, fold_overlap="none", **settings)
+    assert (float(got.cycles), float(got.overhead)) == (9 * 250, 9 * 18)
+    got = compute(13, 11, 19, fold_overlap="none", **settings)
+    assert (float(got.cycles), float(got.overhead)) == (3 * 13, 3 * 18)
+    got = compute(4, 4, 999, dataflow=FLOWS["os"], **settings)
+    assert float(got.cycles) == 999
+
+
+@pytest.mark.parametrize("flow", FLOWS)
+@pytest.mark.parametrize("overlap", ["none", "double_buffered"])
+def test_more_arrays_are_never_slower(flow, overlap):
+    rng = np.random.default_rng(3)
+    m, n, k = np.exp(rng.uniform(0, 9, (3, 4096))).round()
+    rows, columns = 2.0 ** rng.integers(2, 8, (2, 4096))
+    last = np.inf
+    for arrays in (1, 2, 3, 4, 5, 7, 8, 12, 16, 64, 256):
+        chip = Systolic().replace(dataflow=FLOWS[flow], fold_overlap=overlap)
+        chip = chip.replace(
+            rows=jnp.float32(rows), columns=jnp.float32(columns), arrays=np.float32(arrays)
+        )
+        got = chip.contraction(product(m, n, k), Relax(), 0.0)
+        cycles = np.asarray(got.cycles + got.overhead)
+        assert np.all(cycles <= last)
+        last = cycles
 
 
 def test_double_buffering_never_costs_cycles_and_overlap_never_beats_the_roofline():

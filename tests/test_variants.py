@@ -18,7 +18,6 @@ from hypothesis import strategies as st
 from dse import default_space
 from hwmodels import VARIANTS, Fleet, Operation, Relax, Tensor, Workload
 from hwmodels.evaluate import model
-from hwmodels.parts.mac import FORMATS
 from hwmodels.quantity import quantities, structure
 from hwmodels.workloads.numeric import Contractions
 
@@ -29,8 +28,14 @@ OUTPUTS = ("time", "energy", "power", "peak_power", "area", "cost", "scalability
 ROLES = ("parameter", "gradient", "optimizer_state", "activation")
 COUNTS = {
     "dram_stacks", "link_count", "rows", "columns", "arrays", "sms", "cores", "lanes", "pe_rows",
-    "pe_columns", "macs_per_pe", "vector_lanes", "macs_per_sm", "lanes_per_sm",
+    "pe_columns", "macs_per_pe", "vector_lanes", "macs_per_sm", "lanes_per_sm", "macros", "sets",
+    "write_bits", "adc_bits", "columns_per_adc", "tiles", "tile_side", "model_chips",
 }  # fmt: skip
+# What default spaces leave out.
+OTHER_STRUCTURE = {
+    "in_memory": [{}, {"kind": "analog", "input_bits": "2"}, {"input_bits": "4"}],
+    "sram_only": [{}, {"package": "wafer"}],
+}
 UNCAPPED_W = 1e15  # a power cap that no design meets, so that the clock is the requested one
 
 # Seeds do not shrink to anything simpler.
@@ -59,6 +64,7 @@ def workload(training=True):
                 "contraction", f"product {i}", phases[i % len(phases)], reads,
                 (tensor(out, b * m * n),), count=float(rng.integers(1, 4)),
                 batch=b, m=m, n=n, k=k, simple=float(b * m * n), special=float(m),
+                lhs_density=(1.0, 0.4)[i % 2], rhs_density=(1.0, 0.7, 0.1)[i % 3],
             )
         )  # fmt: skip
     for i in range(8):
@@ -78,8 +84,8 @@ def workload(training=True):
 
 
 @functools.cache
-def operations(training=True, bits=16.0):
-    return workload(training).at_format(bits)
+def operations(training=True, widths=16.0):
+    return workload(training).at_format(widths)
 
 
 def run(*arguments, **options):
@@ -90,8 +96,7 @@ def run(*arguments, **options):
 def traced(chips, relax=EXACT, fleet=3.0, training=True, **options):
     """As `run`, differentiable."""
     dtype = jax.tree.leaves(chips)[0].dtype
-    bits = FORMATS[chips.number_format].bits
-    numbers = jax.tree.map(lambda x: jnp.asarray(x, dtype), operations(training, bits))
+    numbers = jax.tree.map(lambda x: jnp.asarray(x, dtype), operations(training, chips.widths))
     fleet = jnp.broadcast_to(jnp.asarray(fleet, dtype), (ROWS,))
 
     def one(chip, size):
@@ -123,6 +128,11 @@ def batch(variant, seed, corners=False):
     static["number_format"] = ("bf16", "fp32", "bf16", "fp8")[seed % 4]
     if "fold_overlap" in structure(VARIANTS[variant]):
         static["fold_overlap"] = ("double_buffered", "none")[seed % 5 == 4]
+    choices = structure(VARIANTS[variant])["sparsity"]
+    static["sparsity"] = choices[seed % len(choices)]
+    static |= OTHER_STRUCTURE.get(variant, [{}])[seed % len(OTHER_STRUCTURE.get(variant, [0]))]
+    if seed % 7 == 3:
+        static |= {"activation_format": "fp8", "weight_format": "fp8"}
     usual = space.sample(jax.random.key(seed), ROWS // 2, {}).replace(**static)
     wild = anywhere(variant, seed, static, ROWS // 2, corners)
     # Interleaved, so that any stretch of rows holds both.
@@ -206,8 +216,8 @@ def test_finite_positive_within_bounds_and_adding_up(variant, seed):
 @given(seed=seeds)
 def test_no_faster_than_the_roofline(variant, seed):
     chips = batch(variant, seed + 1)
-    rows, bits = workload().rows, FORMATS[chips.number_format].bits
-    macs = sum(row.count * row.macs for row in rows)
+    rows, bits = workload().rows, chips.widths
+    macs = sum(row.count * row.macs * chips.kept_products(row) for row in rows)
     work = sum(row.count * (row.simple + 4 * row.special) for row in rows)
     least = sum(row.count * t.bytes(bits) for row in rows for t in (*row.reads, *row.writes))
     cold = run(chips, fleet=1.0, residency="cold", runtime="none")
@@ -217,8 +227,8 @@ def test_no_faster_than_the_roofline(variant, seed):
         np.testing.assert_allclose(m.work_terms["macs"], macs, rtol=1e-5)
         assert np.all(m.time * slack >= macs / (chips.macs_per_cycle * m.clock))
         assert np.all(m.time * slack >= work / (chips.vector_rate * m.clock))
-        dram = m.work_terms["dram_bytes"] / chips.dram.total_bandwidth
-        assert np.all(m.time * slack >= dram)
+        dram = m.work_terms["dram_bytes"]
+        assert np.all(m.time * slack * chips.dram.total_bandwidth >= dram)
         buffer = m.work_terms["buffer_bytes"] / (chips.sram.bandwidth * m.clock)
         assert np.all(m.time * slack >= buffer)
         # One chip: nothing waits, and the terms are the step.
@@ -227,7 +237,8 @@ def test_no_faster_than_the_roofline(variant, seed):
         np.testing.assert_array_equal(m.efficiency, 1)
         np.testing.assert_array_equal(m.power_terms["static_waiting"], 0)
     # Cold, every tensor crosses at least once; warm, never more than cold.
-    assert np.all(cold.work_terms["dram_bytes"] * slack >= least)
+    if chips.HAS_DRAM:
+        assert np.all(cold.work_terms["dram_bytes"] * slack >= least)
     assert np.all(warm.work_terms["dram_bytes"] <= cold.work_terms["dram_bytes"] * (1 + 1e-6))
     launches = sum(row.count for row in rows)
     overhead = launches * chips.tuning.overhead
@@ -236,6 +247,7 @@ def test_no_faster_than_the_roofline(variant, seed):
 
 
 BANDWIDTHS = (
+    "write_bits",
     "sram_bandwidth_B_per_cycle", "dram_bandwidth_GBps", "link_bandwidth_GBps", "dram_stacks",
     "link_count", "clock_GHz", "vector_lanes", "lanes_per_sm", "tuning_compute_efficiency",
     "tuning_dram_efficiency", "tuning_overlap",
@@ -300,6 +312,7 @@ def test_lower_voltage_at_the_same_clock_never_costs_energy(variant, seed):
 GIVEN = {
     "node_nm", "temperature_K", "voltage_V", "dram_energy_pJ_per_bit", "dram_idle_power_W",
     "dram_phy_area_mm2", "dram_edge_mm", "dram_latency_ns", "dram_cost_USD", "dram_capacity_GiB",
+    "dram_interposer_mm2",
     "link_energy_pJ_per_bit", "link_latency_ns", "link_area_mm2", "link_edge_mm", "link_cost_USD",
     "tuning_compute_efficiency", "tuning_dram_efficiency", "tuning_overlap", "tuning_overhead_us",
     "tuning_energy_scale",
@@ -355,24 +368,32 @@ def test_float32_agrees_with_float64(variant, seed):
 def test_vmap_equals_loop(variant):
     chips = batch(variant, 5)
     together = leaves(run(chips))
-    numbers = operations(True, FORMATS[chips.number_format].bits)
+    numbers = operations(True, chips.widths)
     for i in range(4):
         chip = jax.tree.map(lambda leaf, i=i: leaf[i], chips)
         alone = leaves(model(chip, numbers, Fleet(3.0), training=True, stacked=True))
         for name, value in alone.items():
             atol = 1e-6 if "margins" in name else 1e-12
-            np.testing.assert_allclose(value, together[name][i], rtol=1e-6, atol=atol)
+            np.testing.assert_allclose(value, together[name][i], rtol=2e-6, atol=atol)
 
 
 def test_scan_equals_stacked():
     chips = batch("simt", 5)
-    numbers = operations(True, FORMATS[chips.number_format].bits)
+    numbers = operations(True, chips.widths)
     chip = jax.tree.map(lambda leaf: leaf[0], chips)
     stacked = leaves(model(chip, numbers, Fleet(3.0), training=True, stacked=True))
     scan = jax.jit(lambda chip: model(chip, numbers, Fleet(3.0), training=True))
     for name, value in leaves(scan(chip)).items():
         atol = 1e-6 if "margins" in name else 1e-12
         np.testing.assert_allclose(value, stacked[name], rtol=2e-6, atol=atol)
+
+
+LIMITS = {"[0].dram.capacity", "[0].dram.edge", "[0].link.edge"}
+# Converters that a digital macro has none of; tuning of a DRAM that is not there.
+SILENT = {
+    "in_memory": {"[0].adc_bits", "[0].columns_per_adc"},
+    "sram_only": {"[0].tuning.dram_efficiency", "[0].tuning.overlap"},
+}
 
 
 def logs(metrics):
@@ -394,7 +415,7 @@ def test_gradients_are_finite_everywhere(variant, relax):
             assert np.isfinite(value).all(), (name, training)
         # They say something: only leaves that are limits and nothing else are without effect.
         silent = {name for name, value in slopes.items() if not value.any()}
-        assert silent == {"[0].dram.capacity", "[0].dram.edge", "[0].link.edge"}
+        assert silent - SILENT.get(variant, set()) == LIMITS & set(slopes)
 
 
 @each_variant
@@ -429,10 +450,10 @@ def test_smooth_gradients_are_central_differences(variant, seed):
         along = [np.where(which == i, x, 0.0) for i, x in enumerate(flat)]
         _, slope = jax.jvp(at, (flat,), (along,))
         difference = (at(moved(np.exp(h))) - at(moved(np.exp(-h)))) / (2 * h)
-    # The table of nodes ends at 3 and 130 nm, a one-sided slope, left out; on its knots the
+    # The table of nodes ends at 3 and 180 nm, a one-sided slope, left out; on its knots the
     # second derivative jumps, so that a difference over h is off by h times the jump.
     node = np.asarray(chips.technology.node)
-    inside = (which != 0) | ((node > 3.01e-9) & (node < 129e-9))
+    inside = (which != 0) | ((node > 3.01e-9) & (node < 179e-9))
     error = np.abs(np.asarray(slope - difference)) / (1 + np.abs(np.asarray(difference)))
     assert error[inside].max() < 1e-4
     assert error[which != 0].max() < 1e-5

@@ -15,7 +15,11 @@ COMMANDS = {
     "pareto": "Sweep all variants on a workload, refine by gradient, draw the Pareto front.",
     "trace": "Print the operations of a training step.",
     "train": "Train the reference MLP.",
+    "evaluate": "One chip on a workload: time, bound and energy of each operation.",
+    "compare": "Two chips on a workload: the difference by operation and by term.",
+    "chips": "List real chips: predicted against published area and power.",
     "validate": "Compare the models with measurements.",
+    "calibrate": "Fit a chip's free constants to measured matrix products.",
     "bench": "Measure designs and gradients per second against NumPy.",
 }
 

@@ -12,7 +12,7 @@ import pandas as pd
 from dse.cli.common import human, print_json, print_table, progress_bars
 from dse.store import RunFolder, provenance
 from dse.validation import KINDS, Report, load_kind, validate
-from dse.validation.kind import error, mape, predicted
+from dse.validation.kind import Figures, error, mape, predicted
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -65,7 +65,7 @@ def command(kind: str, file: str, machine: str, out: str | None, as_json: bool) 
     if as_json:
         print_json({**report.figures, "file": str(report.path)})
         return
-    figures = pd.DataFrame(report.figures.items(), columns=["figure", "value"]).astype(object)
+    figures = pd.DataFrame(flat(report.figures), columns=["figure", "value"]).astype(object)
     click.echo(f"{kind}: {report.path}\n")
     print_table(figures, "")
     rows = worst(report)
@@ -74,6 +74,17 @@ def command(kind: str, file: str, machine: str, out: str | None, as_json: bool) 
         print_table(rows, "")
     if out:
         click.echo(f"\nwritten: {out}")
+
+
+def flat(figures: Figures) -> list[tuple[str, float | None]]:
+    """Figures one by one; those of a table are named `<table>: <row>`."""
+    rows: list[tuple[str, float | None]] = []
+    for name, value in figures.items():
+        if isinstance(value, dict):
+            rows += [(f"{name}: {key}", number) for key, number in flat(value)]
+        else:
+            rows.append((name, value))
+    return rows
 
 
 def worst(report: Report) -> pd.DataFrame:

@@ -26,6 +26,9 @@ KINDS = {
     "scalesim": "SCALE-Sim's cycles, SRAM and DRAM counts of systolic arrays.",
     "mapper": "Best mappings that another mapper found, against ours (figures: ours / theirs).",
     "rtl": "Cycles of given mappings on Gemmini's RTL.",
+    "chips": "Published die area, peak and typical power of real chips.",
+    "published": "Published rates, latencies, powers and areas of TPU v1, Eyeriss, NVDLA and A100.",
+    "gemm": "Measured latencies of matrix products on chips of the catalog.",
 }
 
 

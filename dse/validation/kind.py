@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -15,7 +16,8 @@ import pandas as pd
 from dse.validation.tables import Column, Table
 
 Progress = Callable[[str, float], None]
-Figures = dict[str, float | None]
+# A figure may be a table of its own, such as the error of each device, and so on within it.
+Figures = dict[str, Any]
 
 
 @dataclass(frozen=True)

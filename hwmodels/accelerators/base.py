@@ -9,21 +9,26 @@ file of its own, decorate it with `register`, and list it in `hwmodels/accelerat
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple, TypeVar
 
 import jax
+import jax.numpy as jnp
 
+from hwmodels.parts import die, mac, sparsity, sram
 from hwmodels.parts.dram import Dram
 from hwmodels.parts.link import Link
 from hwmodels.parts.mac import FORMATS
 from hwmodels.quantity import part, quantity, read_quantities, replace_quantities, static
 from hwmodels.relax import Relax
 from hwmodels.technology import Process, Technology
-from hwmodels.workloads.numeric import Contractions
+from hwmodels.workloads.numeric import Contractions, Totals
+from hwmodels.workloads.workload import Widths
 
 GHZ, MIB = 1e9, 2.0**20
+SAME = "same"  # as `number_format`
 
 
 @jax.tree_util.register_dataclass
@@ -63,17 +68,25 @@ class Compute(NamedTuple):
     """What the compute structure of a variant does with one contraction.
 
     `cycles`: busy cycles of the arrays; `overhead`: cycles of fill and drain that nothing
-    hides; `buffer_bytes`: bytes read from and written to the shared buffer.
+    hides; `buffer_bytes`: bytes read from and written to the shared buffer; `delivered`: those of
+    them that pay `delivery_energy`, all by default.
     """
 
     cycles: Any
     overhead: Any
     buffer_bytes: Any
+    delivered: Any = None
 
 
 @dataclass(frozen=True)
 class Accelerator:
-    """The fields that all variants share; every leaf is a floating scalar in SI units."""
+    """The fields that all variants share; every leaf is a floating scalar in SI units.
+
+    `number_format` is what the multipliers, pipelines and buffers are built for; a tensor class
+    may be stored narrower and is widened on its way in. A multiplier spends what the wider format
+    of its two operands needs. Sums have 32 bits. `sparsity`: see `hwmodels.parts.sparsity`; every
+    array may gate, only a variant whose units run apart from each other may also skip.
+    """
 
     technology: Technology = part(Technology)
     clock: Any = quantity(1.0, "GHz", GHZ, low=0.05, high=5.0, doc="requested clock")
@@ -83,10 +96,17 @@ class Accelerator:
     link: Link = part(Link)
     tuning: Tuning = part(Tuning)
     number_format: str = static("bf16", choices=tuple(FORMATS), doc="operand format")
+    weight_format: str = static(SAME, choices=(SAME, *FORMATS), doc="of weights")
+    activation_format: str = static(SAME, choices=(SAME, *FORMATS), doc="of activations")
+    gradient_format: str = static(SAME, choices=(SAME, *FORMATS), doc="of error signals")
+    sparsity: str = static("none", choices=("none", "gate"), doc="use of zeros in operands")
 
     # Idle power beyond leakage and clock tree, per die area [W/m2]; see DESIGN of each variant.
     IDLE_W_PER_M2: ClassVar[float] = 0.02e6
     NAME: ClassVar[str] = ""
+    HAS_DRAM: ClassVar[bool] = True
+    # Operands whose zeros a skipping array leaves out.
+    SKIPS: ClassVar[tuple[str, ...]] = ("lhs_density", "rhs_density")
 
     @property
     def macs_per_cycle(self) -> Any:
@@ -115,6 +135,11 @@ class Accelerator:
         """Energy of one byte between buffer and compute units beyond the buffer's own [J/B]."""
         return {}
 
+    @property
+    def delivered_peak(self) -> Any:
+        """Bytes a cycle that can pay `delivery_energy`; None: all that the buffer can."""
+        return None
+
     def areas(self, process: Process) -> dict[str, Any]:
         """Area of the compute structure by part [m2]."""
         raise NotImplementedError
@@ -128,6 +153,94 @@ class Accelerator:
     def smallest_buffer(self) -> Any:
         """Bytes that the shared buffer must hold for the structure to work at all."""
         raise NotImplementedError
+
+    def buffer_energy(self, process: Process, area: Any) -> Any:
+        """Energy of a byte of the shared buffer, on a die of `area` [J/B]."""
+        distance = 0.5 * jnp.sqrt(area)
+        return sram.energy(process, self.sram.capacity, self.sram.bandwidth, distance)
+
+    def buffer_area(self, process: Process) -> Any:
+        """Area of the shared buffer [m2]."""
+        return sram.area(process, self.sram.capacity, self.sram.bandwidth)
+
+    def price(self, process: Process, area: Any) -> Any:
+        """Price of the packaged die without memory and links [USD]."""
+        return die.good_die_cost(process, area, self.dram.stacks * self.dram.interposer)
+
+    @property
+    def largest_area(self) -> float:
+        """The area that the package admits [m2]."""
+        return die.RETICLE_M2
+
+    def spread(self, totals: Totals, times: dict[str, Any], relax: Relax) -> dict[str, Any]:
+        """Time that spreading a model over several chips adds to a step, by term [s]."""
+        return {}
+
+    def margins(self, totals: Totals) -> dict[str, Any]:
+        """Limits of this variant besides those of all, as `Metrics.margins`."""
+        return {}
+
+    @property
+    def dense(self) -> bool:
+        """Multipliers spend the same for each product: no gating, one format."""
+        return self.sparsity != "gate" and set(self.formats) == {self.number_format}
+
+    def multiplied(self, op: Contractions) -> Any:
+        """Energy of an operation's multipliers over that of dense ones of `number_format`."""
+        weight, activation, error = self.formats
+        share = 1.0
+        if {weight, activation, error} != {self.number_format}:
+            forward = mac.relative_energy(self.number_format, activation)
+            trained = mac.relative_energy(self.number_format, activation, error)
+            of_weight = mac.relative_energy(self.number_format, weight, activation)
+            of_both = mac.relative_energy(self.number_format, weight, error)
+            by_weight = of_weight + op.error * (of_both - of_weight)
+            by_rest = forward + op.error * (trained - forward)
+            share = by_rest + op.weight * (by_weight - by_rest)
+        if self.sparsity == "gate":
+            share = share * op.lhs_density * op.rhs_density
+        return share
+
+    def kept_products(self, op: Contractions) -> Any:
+        """Share of an operation's products that a skipping array does; 1 for others."""
+        if self.sparsity != "skip":
+            return 1.0
+        return math.prod(getattr(op, name) for name in self.SKIPS)
+
+    def time_share(self, op: Contractions) -> Any:
+        """Cycles of an operation over those of a dense array."""
+        if self.sparsity != "skip":
+            return 1.0
+        return sparsity.time_share(self.kept_products(op))
+
+    @property
+    def formats(self) -> tuple[str, str, str]:
+        """Formats of weights, activations and error signals."""
+        own = self.weight_format, self.activation_format, self.gradient_format
+        weight, activation, error = (self.number_format if f == SAME else f for f in own)
+        return weight, activation, error
+
+    @property
+    def widths(self) -> float | Widths:
+        """Bits that tensors are narrowed to in storage, as `Workload.at_format` takes them.
+
+        A weight format of "same" leaves the weights of an inference trace as they are.
+        """
+        bits = FORMATS[self.number_format].bits
+        if (self.weight_format, self.activation_format, self.gradient_format) == (SAME,) * 3:
+            return bits
+        weight, activation, error = (FORMATS[name].bits for name in self.formats)
+        return Widths(activation, error, None if self.weight_format == SAME else weight)
+
+    def admits(self, training: bool) -> bool:
+        """True if the number formats can do the job: training takes floats only, and no class
+        may be wider than the multipliers."""
+        built = FORMATS[self.number_format]
+        classes = [FORMATS[name] for name in self.formats[: 3 if training else 2]]
+        trains = all(f.trains for f in (built, *classes)) or not training
+        return trains and all(
+            f.bits <= built.bits and f.multiply_pJ <= built.multiply_pJ for f in classes
+        )
 
     def replace(self, **values: Any) -> Any:
         """A copy with numbers set by boundary name, such as `clock_GHz=1.2`, checked."""

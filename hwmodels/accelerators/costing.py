@@ -24,10 +24,10 @@ import jax.numpy as jnp
 
 from hwmodels.accelerators.base import Accelerator
 from hwmodels.mapping.tiling import dram_passes
-from hwmodels.parts import die, sram, vector_unit
+from hwmodels.parts import die, sparsity, sram, vector_unit
 from hwmodels.parts.mac import FORMATS
 from hwmodels.relax import Relax
-from hwmodels.technology import Process
+from hwmodels.technology import Process, voltage_margin
 from hwmodels.workloads.numeric import Contractions, Totals, VectorOperations
 
 RESIDENT_SHARE = 0.5
@@ -44,7 +44,8 @@ class Rates:
     `period` [s] of the clock, `compute_period` of a busy cycle of the compute units, and per byte
     of buffer and DRAM and per slot of the vector unit;
     energies per byte, multiply-accumulate (by part) and slot; `resident`: shares by role, and
-    `away` the rest; `exposed`: share of the shorter of DRAM and other work that is not hidden.
+    `away` the rest, then that of inputs; `exposed`: share of the shorter of DRAM and other work
+    that is not hidden; `dense`: multipliers spend the same for each product.
     """
 
     clock: Any
@@ -56,6 +57,7 @@ class Rates:
     exposed: Any
     dram_latency: Any
     launch: Any
+    dense: bool
     buffer_energy: Any
     dram_energy: Any
     mac_energy: dict[str, Any]
@@ -69,6 +71,7 @@ class Rates:
     peak_power: Any
     max_clock: Any
     die_cost: Any
+    voltage_margin: Any
 
 
 def prepare(
@@ -78,10 +81,9 @@ def prepare(
     process = chip.technology.resolve()
     areas = chip_areas(chip, process)
     area = sum(areas.values())
-    distance = 0.5 * jnp.sqrt(area)
     tuning = chip.tuning
     scale = tuning.energy_scale
-    buffer_energy = scale * sram.energy(process, chip.sram.capacity, chip.sram.bandwidth, distance)
+    buffer_energy = scale * chip.buffer_energy(process, area)
     dram_energy = 8.0 * chip.dram.energy
     dram_bandwidth = chip.dram.total_bandwidth
 
@@ -94,14 +96,19 @@ def prepare(
     }
     clock_energy = die.clock_energy(process, area)
     mac_energy = {part: scale * joule for part, joule in chip.mac_energy(process).items()}
+    if chip.sparsity != "none":
+        mac_energy["sparsity"] = sparsity.energy(chip.sparsity, mac_energy)
     delivery = {part: scale * joule for part, joule in chip.delivery_energy(process).items()}
     slot_energy, vector_rate = scale * vector_unit.operation_energy(process), chip.vector_rate
-    per_byte = buffer_energy + sum(delivery.values())
+    buffer_power = chip.sram.bandwidth * (buffer_energy + sum(delivery.values()))
+    if chip.delivered_peak is not None:
+        delivered = chip.delivered_peak * sum(delivery.values())
+        buffer_power = chip.sram.bandwidth * buffer_energy + delivered
     per_cycle = (
         clock_energy
         + chip.macs_per_cycle * sum(mac_energy.values())
         + vector_rate * slot_energy
-        + chip.sram.bandwidth * per_byte
+        + buffer_power
     )
     constant = sum(steady.values()) + dram_energy * dram_bandwidth
     capped = jnp.maximum((chip.tdp - constant) / per_cycle, SMALLEST_CLOCK)
@@ -114,29 +121,35 @@ def prepare(
         jnp.clip((room - totals.ahead[i]) / jnp.maximum(totals.footprint[i], 1.0), 0.0, 1.0)
         for i in range(totals.footprint.shape[0])
     )
+    away = tuple(1.0 - share for share in resident)
+    if not chip.HAS_DRAM:
+        resident = tuple(jnp.ones_like(share) for share in resident)
+        away = tuple(jnp.zeros_like(share) for share in resident)
     return Rates(
         clock=clock,
         period=period,
         compute_period=period / tuning.compute_efficiency,
         buffer_period=period / chip.sram.bandwidth,
         slot_period=period / vector_rate,
-        dram_period=1.0 / (dram_bandwidth * tuning.dram_efficiency),
+        dram_period=1.0 / (dram_bandwidth * tuning.dram_efficiency) if chip.HAS_DRAM else 0.0,
         exposed=1.0 - tuning.overlap,
         dram_latency=chip.dram.latency,
         launch=LAUNCH_S[runtime] + tuning.overhead,
+        dense=chip.dense,
         buffer_energy=buffer_energy,
         dram_energy=dram_energy,
         mac_energy=mac_energy,
         delivery_energy=delivery,
         slot_energy=slot_energy,
         resident=resident,
-        away=tuple(1.0 - share for share in resident),
+        away=(*away, 1.0 if chip.HAS_DRAM else 0.0),
         tile_capacity=(1.0 - RESIDENT_SHARE) * chip.sram.capacity,
         areas=areas,
         static_power={**steady, "clock_tree": clock_energy * clock},
         peak_power=constant + per_cycle * clock,
         max_clock=process.max_clock,
-        die_cost=die.good_die_cost(process, area),
+        die_cost=chip.price(process, area),
+        voltage_margin=voltage_margin(process),
     )
 
 
@@ -144,10 +157,12 @@ def chip_areas(chip: Accelerator, process: Process) -> dict[str, Any]:
     """Die area by part [m2]; `uncore` is control, routing and white space."""
     parts = {
         **chip.areas(process),
-        "buffer": sram.area(process, chip.sram.capacity, chip.sram.bandwidth),
+        "buffer": chip.buffer_area(process),
         "dram_phy": chip.dram.stacks * chip.dram.phy_area,
         "link_phy": chip.link.count * chip.link.area,
     }
+    if chip.sparsity != "none":
+        parts["sparsity"] = sparsity.area(chip.sparsity, parts)
     host = jnp.full_like(chip.clock, die.HOST_INTERFACE_M2)
     return {**parts, "host": host, "uncore": die.UNCORE * sum(parts.values())}
 
@@ -162,15 +177,18 @@ class Work(NamedTuple):
     """What one run of an operation asks of a chip. Linear: the work of several runs is the sum.
 
     `busy` [s]: the slowest of the overlapped resources; `cycles`, `overhead`: of the compute
-    units, busy and in fill and drain; `slots`: lane cycles of the vector unit; `delivered_bytes`:
-    between shared buffer and compute units; `buffer_bytes`: all traffic of the buffer; `misses`:
-    loaded DRAM accesses that are exposed; `launches`: 1.
+    units, busy and in fill and drain; `macs`: multiply-accumulates that are done, `multiplies`:
+    what their multipliers spend, in dense ones of the operand format, None if as much; `slots`:
+    lane cycles of the vector unit; `delivered_bytes`: between shared buffer and compute units;
+    `buffer_bytes`: all traffic of the buffer; `misses`: loaded DRAM accesses that are exposed;
+    `launches`: 1.
     """
 
     busy: Any
     cycles: Any
     overhead: Any
     macs: Any
+    multiplies: Any
     slots: Any
     delivered_bytes: Any
     buffer_bytes: Any
@@ -181,6 +199,26 @@ class Work(NamedTuple):
 
 def contraction_work(chip: Accelerator, rates: Rates, op: Contractions, relax: Relax) -> Work:
     """The work of one contraction with its fused epilogue."""
+    dram_bytes = _contraction_dram_bytes(chip, rates, op, relax)
+    besides = dram_bytes + op.epilogue_bytes
+    compute = chip.contraction(op, relax, besides)
+    delivered = compute.buffer_bytes
+    if compute.delivered is not None:
+        delivered, besides = compute.delivered, besides + (delivered - compute.delivered)
+    macs = op.batch * op.m * op.n * op.k * chip.kept_products(op)
+    return _work(
+        rates, relax,
+        cycles=compute.cycles, overhead=compute.overhead, macs=macs,
+        multiplies=None if rates.dense else macs * chip.multiplied(op),
+        slots=vector_unit.slots(op.simple, op.special), delivered_bytes=delivered,
+        besides=besides, dram_bytes=dram_bytes,
+        every_byte=op.every_byte,
+    )  # fmt: skip
+
+
+def _contraction_dram_bytes(chip: Accelerator, rates: Rates, op: Contractions, relax: Relax) -> Any:
+    if not chip.HAS_DRAM:
+        return jnp.zeros_like(rates.period)
     word = FORMATS[chip.number_format].bits / 8
     left, right = _off_chip(rates, op.lhs), _off_chip(rates, op.rhs)
     # Time is the slowest of overlapped resources: tiles must arrive behind the arithmetic.
@@ -188,16 +226,7 @@ def contraction_work(chip: Accelerator, rates: Rates, op: Contractions, relax: R
         op.m, op.n, op.k, (sum(op.lhs), sum(op.rhs)), (left, right), word, rates.tile_capacity,
         relax, double_buffered=True,
     )  # fmt: skip
-    dram_bytes = left * left_passes + right * right_passes + _off_chip(rates, op.once)
-    besides = dram_bytes + op.epilogue_bytes
-    compute = chip.contraction(op, relax, besides)
-    return _work(
-        rates, relax,
-        cycles=compute.cycles, overhead=compute.overhead, macs=op.batch * op.m * op.n * op.k,
-        slots=vector_unit.slots(op.simple, op.special), delivered_bytes=compute.buffer_bytes,
-        besides=besides, dram_bytes=dram_bytes,
-        every_byte=op.every_byte,
-    )  # fmt: skip
+    return left * left_passes + right * right_passes + _off_chip(rates, op.once)
 
 
 def vector_work(rates: Rates, op: VectorOperations, relax: Relax) -> Work:
@@ -206,21 +235,23 @@ def vector_work(rates: Rates, op: VectorOperations, relax: Relax) -> Work:
     zero = jnp.zeros_like(dram_bytes)
     return _work(
         rates, relax,
-        cycles=zero, overhead=zero, macs=zero, slots=vector_unit.slots(op.simple, op.special),
+        cycles=zero, overhead=zero, macs=zero, multiplies=None if rates.dense else zero,
+        slots=vector_unit.slots(op.simple, op.special),
         delivered_bytes=zero, besides=op.every_byte + dram_bytes, dram_bytes=dram_bytes,
         every_byte=op.every_byte,
     )  # fmt: skip
 
 
 def _work(
-    rates: Rates, relax: Relax, *, cycles: Any, overhead: Any, macs: Any, slots: Any,
-    delivered_bytes: Any, besides: Any, dram_bytes: Any, every_byte: Any,
+    rates: Rates, relax: Relax, *, cycles: Any, overhead: Any, macs: Any, multiplies: Any,
+    slots: Any, delivered_bytes: Any, besides: Any, dram_bytes: Any, every_byte: Any,
 ) -> Work:  # fmt: skip
     work = Work(
         busy=jnp.zeros_like(dram_bytes),
         cycles=cycles,
         overhead=overhead,
         macs=macs,
+        multiplies=multiplies,
         slots=slots,
         delivered_bytes=delivered_bytes,
         buffer_bytes=delivered_bytes + besides,
@@ -258,8 +289,12 @@ def time_terms(rates: Rates, work: Work) -> dict[str, Any]:
 
 def energy_terms(rates: Rates, work: Work) -> dict[str, Any]:
     """Dynamic energy of `work` by part [J]."""
+    multiplies = work.macs if work.multiplies is None else work.multiplies
     return {
-        **{part: work.macs * joule for part, joule in rates.mac_energy.items()},
+        **{
+            part: (multiplies if part == "mac" else work.macs) * joule
+            for part, joule in rates.mac_energy.items()
+        },
         **{part: work.delivered_bytes * joule for part, joule in rates.delivery_energy.items()},
         "vector": work.slots * rates.slot_energy,
         "buffer": work.buffer_bytes * rates.buffer_energy,
@@ -270,4 +305,5 @@ def energy_terms(rates: Rates, work: Work) -> dict[str, Any]:
 def _off_chip(rates: Rates, by_role: tuple[Any, ...]) -> Any:
     """Bytes that residency does not save; the last role streams in full."""
     *resident, streamed = by_role
-    return streamed + sum(x * away for x, away in zip(resident, rates.away, strict=True))
+    *away, of_input = rates.away
+    return of_input * streamed + sum(x * y for x, y in zip(resident, away, strict=True))

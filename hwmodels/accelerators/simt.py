@@ -6,11 +6,15 @@ is the fastest of the menu 32 to 256 whose fp32 sums fit half of the register fi
 two-stage operand slices of 32 words fit the shared memory; a side that fits stays available as
 either grows. A tile reads (e_m + e_n) K operands from the L2 (the shared buffer).
 
+Where tiles of side 128 are fewer than SMs, K may be split: floor(SMs / tiles) parts of each, at
+least 256 words deep, run side by side, and each writes its fp32 sums to the L2, where they are
+read again and added (split-K). Taken where it is faster.
+
 Energy per multiply-accumulate adds to the unit: instruction fetch, decode and operand delivery
-(30 pJ at 45 nm an instruction, Dally, Hot Chips 2023, from memory; `MACS_PER_INSTRUCTION` as in
-an Ampere tensor core), register-file fragments and shared-memory reads. Each SM pays scheduler
-and control area. Pipeline latency of a kernel's first and last wave is charged once. Left out:
-split-K, stream-K, L2 hit rates, warp divergence.
+(30 pJ at 45 nm an instruction of a lane, Dally, Hot Chips 2023, from memory; 128 MACs in an Ampere
+tensor core, 2 without tensor cores), register-file fragments and shared-memory reads. Each fp32
+lane pays scheduler and control area. Pipeline latency of a kernel's first and last wave is charged
+once. Left out: parts of unequal depth (stream-K), L2 hit rates, warp divergence.
 """
 
 from __future__ import annotations
@@ -28,15 +32,18 @@ from hwmodels.workloads.numeric import Contractions
 
 KIB = 1024.0
 TILE_SIDES = (256.0, 128.0, 64.0, 32.0)
+SPLIT_SIDE = 128.0  # of tiles that K may be split for
+SHORTEST_PART = 256.0  # words of K below which a part is not worth its start
 SLICE = 32.0  # words of K that one pipeline stage holds
 STAGES = 2.0
 FRAGMENT = 16.0  # granularity of a tensor-unit instruction
 INSTRUCTION_J = 30e-12  # at 45 nm
-MACS_PER_INSTRUCTION = 128.0
 FRAGMENT_BITS_PER_MAC = 7.0  # operands and sums of a 16 x 8 x 16 instruction, 14336 bits / 2048
 WARP_TILE = 64.0  # side of the tile that one warp keeps in registers
 LATENCY_CYCLES = 600.0  # L2 read, tensor pipeline, epilogue; microbenchmarks of Ampere, rounded
-CONTROL_45NM_M2 = 17e-6  # scheduler, instruction cache, load-store of one SM; 1 mm2 at 7 nm; est.
+# Schedulers, instruction caches, load-store, integer and fp64 units, texture and raster of an SM,
+# for each of its fp32 lanes: 0.03 mm2 at 7 nm. Fitted (experiments/fit_areas.py).
+CONTROL_45NM_M2 = 0.46e-6
 
 
 @register("simt")
@@ -49,6 +56,9 @@ class Simt(Accelerator):
     lanes_per_sm: Any = quantity(64, low=8, high=1024, doc="fp32 lanes of an SM")
     register_file: Any = quantity(256, "KiB", KIB, low=16, high=2048, doc="registers of an SM")
     shared_memory: Any = quantity(160, "KiB", KIB, low=16, high=2048, doc="shared memory of an SM")
+    macs_per_instruction: Any = quantity(
+        128, low=1, high=4096, doc="MACs that one instruction of a lane does"
+    )
 
     IDLE_W_PER_M2 = 0.02e6  # A100 idles at 50-60 W of 826 mm2, most of it leakage
 
@@ -68,25 +78,34 @@ class Simt(Accelerator):
         m16 = FRAGMENT * relax.ceil_div(op.m, FRAGMENT)
         n16 = FRAGMENT * relax.ceil_div(op.n, FRAGMENT)
         k16 = FRAGMENT * relax.ceil_div(op.k, FRAGMENT)
-        besides = besides + op.batch * op.m * op.n * ACCUMULATOR_BYTES
+        sums = op.batch * op.m * op.n * ACCUMULATOR_BYTES
+        besides = besides + sums
         ranks, candidates = [], []
         for side in TILE_SIDES:
             tile_m, tile_n = relax.minimum(side, m16), relax.minimum(side, n16)
             tiles = op.batch * relax.ceil_div(op.m, tile_m) * relax.ceil_div(op.n, tile_n)
-            cycles = relax.ceil_div(tiles, self.sms) * tile_m * tile_n * k16 / self.macs_per_sm
+            rate = relax.ceil_div(tiles, self.sms) * tile_m * tile_n / self.macs_per_sm
             l2_bytes = tiles * (tile_m + tile_n) * op.k * word
-            busy = cycles / self.tuning.compute_efficiency
-            time = relax.maximum(busy, (l2_bytes + besides) / self.sram.bandwidth)
+            shapes = [(rate * k16, l2_bytes)]
+            if side == SPLIT_SIDE:
+                parts = relax.minimum(
+                    relax.maximum(relax.floor(self.sms / tiles), 1.0),
+                    relax.ceil_div(op.k, SHORTEST_PART),
+                )
+                depth = FRAGMENT * relax.ceil_div(k16, FRAGMENT * parts)
+                shapes.append((rate * depth, l2_bytes + 2.0 * parts * sums))
             fits = 1.0
             if side > TILE_SIDES[-1]:  # the smallest always fits: the fields' lower limits
                 fits = relax.step(side * side * ACCUMULATOR_BYTES, self.register_file / 2)
                 slices = STAGES * 2.0 * side * SLICE * word
                 fits = fits * relax.step(slices, self.shared_memory)
-            ranks.append(time * fits)
-            candidates.append((cycles, l2_bytes))
+            for cycles, moved in shapes:
+                busy = cycles / self.tuning.compute_efficiency
+                time = relax.maximum(busy, (moved + besides) / self.sram.bandwidth)
+                ranks.append(time * fits)
+                candidates.append((cycles, moved))
         cycles, l2_bytes = relax.choose(ranks, candidates)
-        buffer_bytes = l2_bytes + op.batch * op.m * op.n * ACCUMULATOR_BYTES
-        return Compute(cycles, LATENCY_CYCLES, buffer_bytes)
+        return Compute(cycles, LATENCY_CYCLES, l2_bytes + sums)
 
     @property
     def _fragment_bytes(self) -> Any:
@@ -101,7 +120,7 @@ class Simt(Accelerator):
         shared = sram.energy(process, self.shared_memory, 2 * sram.PORT_BYTES)
         return {
             "mac": mac.energy(process, self.number_format),
-            "instruction": INSTRUCTION_J * process.energy_scale / MACS_PER_INSTRUCTION,
+            "instruction": INSTRUCTION_J * process.energy_scale / self.macs_per_instruction,
             "register": FRAGMENT_BITS_PER_MAC * registers,
             "local": shared * word * 2.0 / WARP_TILE,
         }
@@ -113,7 +132,7 @@ class Simt(Accelerator):
             "vector": vector_unit.area(process, self.vector_rate),
             "register": self.sms * sram.area(process, self.register_file, self._fragment_bytes),
             "local": self.sms * sram.area(process, self.shared_memory, 2 * sram.PORT_BYTES),
-            "control": self.sms * CONTROL_45NM_M2 * process.area_scale,
+            "control": self.vector_rate * CONTROL_45NM_M2 * process.area_scale,
         }
 
     @property

@@ -11,8 +11,9 @@ Half of a scratchpad keeps a square of s x s partial sums (s^2 4 bytes), the oth
 operands, so that the buffer is read once per (P s) x (Q s) block: the left operand
 ceil(N / (Q s)) times, the right one ceil(M / (P s)) times; weights spread keeps s x s weights and
 rewrites partial sums ceil(K / (P v s)) times. Multicast along a row or column costs the wire of
-half the array's side for each word. Left out: network contention, row-stationary convolution
-reuse inside an element, load imbalance.
+half the array's side for each word. Left out: network contention, load imbalance, and
+row-stationary convolution, whose reuse matrix products do not show: that is
+`hwmodels.mapping.row_stationary`.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ import jax.numpy as jnp
 from hwmodels.accelerators.base import Accelerator, Compute, register
 from hwmodels.parts import mac, register_file, sram, vector_unit
 from hwmodels.parts.mac import ACCUMULATOR_BYTES, FORMATS
-from hwmodels.quantity import quantity
+from hwmodels.quantity import quantity, static
 from hwmodels.relax import Relax
 from hwmodels.technology import Process
 from hwmodels.workloads.numeric import Contractions
@@ -48,7 +49,9 @@ class Spatial(Accelerator):
     scratchpad: Any = quantity(2048, "B", low=64, high=2**20, doc="scratchpad of an element")
     vector_lanes: Any = quantity(1024, low=8, high=65536, doc="fp32 lanes of the vector unit")
 
-    IDLE_W_PER_M2 = 0.03e6  # as systolic: no public measurement of a large one
+    sparsity: str = static("none", choices=("none", "gate", "skip"), doc="use of zeros in operands")
+
+    IDLE_W_PER_M2 = 0.085e6  # as systolic: no public measurement of a large one
 
     @property
     def macs_per_cycle(self) -> Any:
@@ -69,8 +72,9 @@ class Spatial(Accelerator):
         column_folds = relax.ceil_div(n, self.pe_columns)
         left_passes = relax.ceil_div(n, self.pe_columns * side)
 
+        dense = op.batch * self.time_share(op)
         outputs_cycles = (
-            op.batch
+            dense
             * relax.ceil_div(m, self.pe_rows)
             * column_folds
             * relax.ceil_div(k, self.macs_per_pe)
@@ -79,7 +83,7 @@ class Spatial(Accelerator):
         outputs_words = left_passes * m * k + right_passes * k * n
         outputs_bytes = op.batch * (word * outputs_words + ACCUMULATOR_BYTES * m * n)
 
-        weights_cycles = op.batch * relax.ceil_div(k, reach) * column_folds * m
+        weights_cycles = dense * relax.ceil_div(k, reach) * column_folds * m
         sums = 2.0 * relax.ceil_div(k, reach * side) - 1.0
         weights_words = left_passes * m * k + k * n
         weights_bytes = op.batch * (word * weights_words + ACCUMULATOR_BYTES * m * n * sums)
@@ -101,23 +105,29 @@ class Spatial(Accelerator):
         return {"network": 8.0 * process.wire_energy * wire}
 
     def mac_energy(self, process: Process) -> dict[str, Any]:
-        """Unit, one scratchpad operand, and its share of a partial sum read and written."""
-        word = FORMATS[self.number_format].bits / 8
+        """Unit, its share of operands from the scratchpad and of a sum read and written."""
         access = sram.energy(process, self.scratchpad, sram.PORT_BYTES)
         return {
             "mac": mac.energy(process, self.number_format),
-            "local": access * (word + 2.0 * ACCUMULATOR_BYTES / self.macs_per_pe),
+            "local": access * (self._operand_bytes + 2.0 * ACCUMULATOR_BYTES / self.macs_per_pe),
         }
+
+    @property
+    def _operand_bytes(self) -> Any:
+        """Bytes that a multiply-accumulate reads from the scratchpad: v units share operands as a
+        square block does, two sides of sqrt(v) words a cycle."""
+        return 2.0 * FORMATS[self.number_format].bits / 8 / jnp.sqrt(self.macs_per_pe)
 
     def _array_areas(self, process: Process) -> dict[str, Any]:
         elements = self.pe_rows * self.pe_columns
-        port = (
-            self.macs_per_pe * FORMATS[self.number_format].bits / 8 + 2.0 * ACCUMULATOR_BYTES
-        )  # bytes a cycle
+        port = self.macs_per_pe * self._operand_bytes + 2.0 * ACCUMULATOR_BYTES  # bytes a cycle
+        # Two weights and an operand of each unit, a sum of each element.
+        bits = 3.0 * FORMATS[self.number_format].bits * self.macs_per_pe + 8.0 * ACCUMULATOR_BYTES
         return {
             "mac": self.macs_per_cycle * mac.area(process, self.number_format),
+            "pipeline": elements * register_file.placed_area(process, bits),
             "local": elements * sram.area(process, self.scratchpad, port / SMALL_PORT),
-            "network": elements * register_file.area(process, ROUTER_BITS),
+            "network": elements * register_file.placed_area(process, ROUTER_BITS),
         }
 
     def areas(self, process: Process) -> dict[str, Any]:

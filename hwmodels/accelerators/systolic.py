@@ -1,14 +1,23 @@
 """Systolic arrays (TPU-like): operands flow through a grid of multiply-accumulate units.
 
 An array of R rows and C columns holds a stationary R x C tile while the third dimension
-streams; a product makes ceil(dim_R / R) ceil(dim_C / C) folds per batch, dealt out over the
-arrays. With t streamed steps and a load of R cycles (weight- and input-stationary):
+streams; a product makes F = ceil(dim_R / R) ceil(dim_C / C) folds per batch. The A arrays take
+whole folds each, several arrays sharing one where there are fewer folds than arrays, or all share
+every fold: the faster of
 
-    fold_overlap = "none":  cycles = folds (t + load + R + C - 2)    (SCALE-Sim v2, exactly)
-    "double_buffered":      cycles = (folds - 1) max(t, R) + t + load + R + C - 2
+    F / A rounds of t = T / max(A / F, 1) steps      F rounds of t = T / A steps
 
-i.e. the next tile loads (or the last one drains) behind the stream, and fill and drain are
-paid once, as TPUs do (Jouppi et al., ISCA 2017). Partial folds cost full R and C.
+(quotients rounded up, A / F down) with T streamed steps. Arrays that share a fold receive its tile
+in one broadcast and split the streamed dimension; not that of output-stationary, a reduction. Then
+
+    fold_overlap = "none":  cycles = rounds (t + R + R + C - 2)      (SCALE-Sim v2, exactly)
+    "double_buffered":      cycles = (rounds - 1) max(t, L) + t + L + R + C - 2
+
+i.e. the next tile loads (or the last one drains) behind the stream, and fill and drain are paid
+once, as TPUs do (Jouppi et al., ISCA 2017). A load takes a cycle for each row of the tile: L is K
+shared evenly by the folds along it, at most R (SCALE-Sim: always R; output-stationary: none, but R
+cycles to drain). Otherwise partial folds cost full R and C. Left out: padding of the streamed
+dimension to the width of vector registers.
 
 Buffer traffic follows SCALE-Sim's SRAM counts; partial sums of several folds along K are read
 back and written again. Energy per multiply-accumulate: the unit, two operand registers and one
@@ -63,7 +72,7 @@ class Systolic(Accelerator):
         "double_buffered", choices=("double_buffered", "none"), doc="hide loads behind streams"
     )
 
-    IDLE_W_PER_M2 = 0.03e6  # TPU v4 idles at 0.15 W/mm2; what leakage and clock leave over
+    IDLE_W_PER_M2 = 0.085e6  # puts TPU v1, v2, v4i and v4 within 7% of their published idle powers
 
     @property
     def macs_per_cycle(self) -> Any:
@@ -78,15 +87,29 @@ class Systolic(Accelerator):
     def contraction(self, op: Contractions, relax: Relax, besides: Any) -> Compute:
         """See the module docstring."""
         one = self.folds(op, relax)
-        steps = one.steps
-        folds = relax.ceil_div(one.rows * one.columns * op.batch, self.arrays)
+        folds = one.rows * one.columns * op.batch
+        rounds = relax.ceil_div(folds, self.arrays)
+        shapes = [(rounds, one.steps)]
+        if self.dataflow != "output_stationary":
+            sharing = relax.maximum(relax.floor(self.arrays / folds), 1.0)
+            shapes = [
+                (rounds, relax.ceil_div(one.steps, sharing)),
+                (folds, relax.ceil_div(one.steps, self.arrays)),
+            ]
         load = 0.0 if self.dataflow == "output_stationary" else self.rows
-        skew = load + self.rows + self.columns - 2.0
         if self.fold_overlap == "none":
-            cycles, overhead = folds * steps, folds * skew
+            skew = load + self.rows + self.columns - 2.0
+            ranks = [rounds * (steps + skew) for rounds, steps in shapes]
+            rounds, steps = relax.choose(ranks, shapes)
+            cycles, overhead = rounds * steps, rounds * skew
         else:
-            cycles = (folds - 1.0) * relax.maximum(steps, self.rows) + steps
-            overhead = skew
+            hidden = self.rows
+            if self.dataflow != "output_stationary":
+                load = hidden = relax.ceil_div(op.k, one.rows)
+            cycles = relax.minimum(
+                *[(rounds - 1.0) * relax.maximum(t, hidden) + t for rounds, t in shapes]
+            )
+            overhead = load + self.rows + self.columns - 2.0
         word = FORMATS[self.number_format].bits / 8
         words = self.buffer_words(op, one)
         sums = 2.0 * words.result_writes - 1.0  # all but the first are read back
@@ -124,9 +147,11 @@ class Systolic(Accelerator):
         }
 
     def areas(self, process: Process) -> dict[str, Any]:
-        """Arrays and vector unit (pipeline registers are in the placed unit)."""
+        """Units, their registers (two weights, an operand, a sum), vector unit."""
+        bits = 3.0 * FORMATS[self.number_format].bits + 8.0 * ACCUMULATOR_BYTES
         return {
             "mac": self.macs_per_cycle * mac.area(process, self.number_format),
+            "pipeline": self.macs_per_cycle * register_file.placed_area(process, bits),
             "vector": vector_unit.area(process, self.vector_lanes),
         }
 

@@ -23,7 +23,7 @@ import jax.numpy as jnp
 from hwmodels.accelerators.base import Accelerator, Compute, register
 from hwmodels.parts import mac, sram, vector_unit
 from hwmodels.parts.mac import ACCUMULATOR_BYTES, FORMATS
-from hwmodels.quantity import quantity
+from hwmodels.quantity import quantity, static
 from hwmodels.relax import Relax
 from hwmodels.technology import Process
 from hwmodels.workloads.numeric import Contractions
@@ -47,6 +47,10 @@ class Vector(Accelerator):
     lanes: Any = quantity(64, low=4, high=2048, doc="MACs of a core a cycle")
     private_cache: Any = quantity(1024, "KiB", KIB, low=16, high=65536, doc="private cache")
 
+    sparsity: str = static("none", choices=("none", "gate", "skip"), doc="use of zeros in operands")
+
+    # A core multiplies one left operand by a vector of right ones: only the former can be skipped.
+    SKIPS = ("lhs_density",)
     IDLE_W_PER_M2 = 0.03e6  # server CPUs idle at a similar share; an estimate
 
     @property
@@ -66,7 +70,7 @@ class Vector(Accelerator):
         blocks = relax.ceil_div(n, self.lanes)
         by_rows = relax.ceil_div(m * op.batch, self.cores) * blocks
         by_columns = m * relax.ceil_div(blocks * op.batch, self.cores)
-        cycles = k * relax.minimum(by_rows, by_columns)
+        cycles = k * relax.minimum(by_rows, by_columns) * self.time_share(op)
         side = jnp.maximum(relax.floor(jnp.sqrt(self.private_cache / (2 * ACCUMULATOR_BYTES))), 1.0)
         words = relax.ceil_div(n, side) * m * k + relax.ceil_div(m, side) * k * n
         buffer_bytes = op.batch * (word * words + ACCUMULATOR_BYTES * m * n)

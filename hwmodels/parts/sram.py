@@ -1,15 +1,31 @@
-"""SRAM: energy, area and leakage against capacity, width and banking.
+"""SRAM: energy, area, latency and leakage against capacity, width and banking.
 
-Energy per bit = sense and decode (scales as logic) + bit-line and in-bank wire (grows with the
-square root of the bank's area, falls with V^2) + the way across the memory. Two constants,
-`SENSE` and `BANK_WIRE_F_PER_M`, fit CACTI's reads of 32 KiB to 2 MiB at 7 nm (hwcomponents'
-table) within 21%. They put its reads at 16 nm 3% low to 45% high, at 22 nm 17% to 65% high and
-at 45 nm up to 37% low. Jouppi et al. (ISCA 2021, Table 2, 7 nm) state more, 7.5 to 14 pJ for
-64 bits of 8 KB to 1 MB; CACTI, at 2 to 8, is preferred as the larger and consistent table.
+A memory is `banks` = bandwidth / `PORT_BYTES` banks (at least one), each delivering up to
+`PORT_BYTES` a cycle. Per bit read or written,
 
-Area = cells over `EFFICIENCY` (as shipped, with routing, redundancy and ECC: 0.26 in TPU v4i's
-CMEM, 0.27 in TPU v1's unified buffer; a bare compiled macro reaches 0.7) + periphery of its
-banks. Bandwidth is `PORT_BYTES` per bank and cycle, so bandwidth costs banks.
+    energy = SENSE + BANK_WIRE_F_PER_M V^2 side (1 + ROW_BITS / width) + wire_energy distance
+
+with `side` [m] of a square bank and `width` its bits a cycle: bit lines and in-bank wires for each
+bit, and for each access word lines and decoders worth `ROW_BITS` bits. Three constants fit
+CACTI's reads and writes of 32 KiB to 2 MiB (hwcomponents' table, itrs-lstp devices at 1.1 V for 45
+nm and 0.8 V for 22 nm, 16 and 7 nm scaled from there): 32 rows within 31%, half of them within
+15%; at each node's nominal voltage within 37%.
+
+Published memories cost more, above all small ones, as they include their control: 64 bits of 32 KB
+take 20 pJ at 45 nm (Horowitz, ISSCC 2014; verified) against 13 here, of 1 MB 100 against 71; at
+7 nm, of 8 KB 7.5 (Jouppi et al., ISCA 2021, Table 2; from memory) against 1.3, but of 1 MB 14
+against 14. CACTI is preferred as the larger table, which agrees with itself across sizes.
+
+Area: a compiled macro is `MACRO_EFFICIENCY` cells (31.8 Mib/mm2 at 3 nm, 0.70; verified), CACTI's
+16 memories within 45%. As shipped, with routing, redundancy, ECC and control, it is less: at
+least 0.26 of TPU v4i's CMEM and 0.27 of TPU v1's unified buffer are cells (derived from published
+shares of dies whose areas are bounds). `SHIPPED` is the macros' share of the whole. A port costs
+its crossbar and periphery, so bandwidth costs area. Both are fitted to published dies
+(experiments/fit_areas.py).
+
+Latency: `GATES` gates, then wire of the bank and of the way across the memory; CACTI within 30%.
+Leakage is that of fast cells at 85 C; CACTI's table is of low-standby-power cells at 300 K, 8
+times less by temperature and some 14 times by device (`LOW_POWER_SHARE`).
 """
 
 from __future__ import annotations
@@ -20,12 +36,21 @@ import jax.numpy as jnp
 
 from hwmodels.technology import Process
 
-SENSE = 0.039e-12  # J/bit per unit of energy_scale
-BANK_WIRE_F_PER_M = 0.31e-9  # effective, word lines and bit lines together
-MACRO_EFFICIENCY = 0.6  # cells over area of one bank, for its wire lengths
-EFFICIENCY = 0.28
+# Fits to hwcomponents' CACTI table, see above.
+SENSE = 0.02e-12  # J/bit per unit of energy_scale: amplifier and output latch
+BANK_WIRE_F_PER_M = 0.32e-9  # effective, in-bank wires and bit lines of one bit
+ROW_BITS = 17.0
+GATES = 46.0  # decoder, sense amplifier and output driver, in gate delays
+BANK_WIRE_S_PER_M = 1.35e-6  # 1.35 ns/mm: thin wires and bit lines
+LOW_POWER_SHARE = 0.07  # leakage of low-standby-power cells over that of fast ones
+
+WIRE_S_PER_M = 0.2e-6  # repeated wire across the memory, 0.2 ns/mm; an estimate
+MACRO_EFFICIENCY = 0.7
+SHIPPED = 0.43  # macros over area as shipped: 0.30 of it is cells; fitted, see above
 PORT_BYTES = 64.0
-PORT_CELLS = 64 * 1024 * 8.0  # a 64-byte port's crossbar and periphery, in cells; an estimate
+# A 64-byte port's crossbar and periphery, in cells: 44 cell heights under 512 bits of four columns
+# each; fitted, see above.
+PORT_CELLS = 512 * 4 * 44.0
 
 
 def energy(process: Process, capacity: Any, bandwidth: Any, distance: Any = 0.0) -> Any:
@@ -37,18 +62,35 @@ def energy(process: Process, capacity: Any, bandwidth: Any, distance: Any = 0.0)
       bandwidth: bytes per cycle; sets the number of banks, one per `PORT_BYTES`, at least 1.
       distance: wire from bank to consumer [m].
     """
-    banks = jnp.maximum(bandwidth / PORT_BYTES, 1.0)
-    bank_side = jnp.sqrt(8.0 * capacity / banks * process.sram_cell / MACRO_EFFICIENCY)
-    bank = BANK_WIRE_F_PER_M * process.voltage**2 * bank_side
-    return 8.0 * (SENSE * process.energy_scale + bank + process.wire_energy * distance)
+    width = 8.0 * jnp.minimum(bandwidth, PORT_BYTES)
+    bank = BANK_WIRE_F_PER_M * process.voltage**2 * _bank_side(process, capacity, bandwidth)
+    bit = SENSE * process.energy_scale + bank * (1.0 + ROW_BITS / width)
+    return 8.0 * (bit + process.wire_energy * distance)
 
 
 def area(process: Process, capacity: Any, bandwidth: Any) -> Any:
-    """Area of `capacity` bytes with `bandwidth` bytes per cycle [m2]."""
+    """Area of `capacity` bytes with `bandwidth` bytes per cycle, as shipped [m2]."""
     cells = 8.0 * capacity + PORT_CELLS * bandwidth / PORT_BYTES
-    return cells * process.sram_cell / EFFICIENCY
+    return cells * process.sram_cell / (MACRO_EFFICIENCY * SHIPPED)
 
 
-def leakage(process: Process, capacity: Any) -> Any:
-    """Leakage of `capacity` bytes [W]."""
-    return process.sram_leakage * capacity
+def macro_area(process: Process, capacity: Any) -> Any:
+    """Area of compiled macros of `capacity` bytes, without what ships around them [m2]."""
+    return 8.0 * capacity * process.sram_cell / MACRO_EFFICIENCY
+
+
+def latency(process: Process, capacity: Any, bandwidth: Any) -> Any:
+    """Time of one access, of a bank and of the way across the memory [s]."""
+    across = WIRE_S_PER_M * jnp.sqrt(macro_area(process, capacity))
+    bank = BANK_WIRE_S_PER_M * _bank_side(process, capacity, bandwidth)
+    return GATES * process.gate_delay + bank + across
+
+
+def leakage(process: Process, capacity: Any, *, low_power: bool = False) -> Any:
+    """Leakage of `capacity` bytes of fast, or of low-standby-power cells [W]."""
+    return process.sram_leakage * capacity * (LOW_POWER_SHARE if low_power else 1.0)
+
+
+def _bank_side(process: Process, capacity: Any, bandwidth: Any) -> Any:
+    banks = jnp.maximum(bandwidth / PORT_BYTES, 1.0)
+    return jnp.sqrt(macro_area(process, capacity / banks))

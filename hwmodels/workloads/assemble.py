@@ -109,7 +109,12 @@ class Assembler:
         )
 
     def _tensor(self, value: Value, elements: float) -> Tensor:
-        return Tensor(self.roles[value.index], elements, value.bits, value.floating)
+        role = self.roles[value.index]
+        # What a loop hands on, or a slice of it, has no producer of its own.
+        made = [value] if value.producer is not None else value.depends
+        phases = {self.phases[v.producer.index] for v in made if v.producer is not None}
+        error = role == "activation" and "backward" in phases
+        return Tensor(role, elements, value.bits, value.floating, error)
 
     def _seen(self, ref: Ref) -> Tensor:
         return self._tensor(ref.value, ref.elements)

@@ -17,7 +17,7 @@ import jax
 import numpy as np
 
 if TYPE_CHECKING:
-    from hwmodels.workloads.workload import Operation, Tensor, Workload
+    from hwmodels.workloads.workload import Operation, Tensor, Widths, Workload
 
 # Roles that may stay on chip between operations and steps; "input" (the batch) always streams in.
 RESIDENT_ROLES = ("parameter", "gradient", "optimizer_state", "activation")
@@ -32,7 +32,10 @@ class Contractions:
 
     `lhs`, `rhs`: bytes of the operand once, in DRAM width, over all batches, by role; `once`: of
     the result and the epilogue's further tensors, by role; `epilogue_bytes`: of the latter, all
-    roles; `every_byte`: of all tensors; `backward`: 1 in the backward phase. By role: a tuple of
+    roles; `every_byte`: of all tensors; `backward`: 1 in the backward phase; `weight`, `error`: 1
+    where an operand is a parameter, an error signal; `kept`: share of `rhs`
+    that stays where it is from step to step for each weight that can, 1 / parameters; 0 where it
+    changes with each use: activations, and weights that are trained. By role: a tuple of
     columns, `RESIDENT_ROLES` and then "input", so that a model indexes without a gather.
     """
 
@@ -51,6 +54,9 @@ class Contractions:
     special: Array
     lhs_density: Array
     rhs_density: Array
+    weight: Array
+    error: Array
+    kept: Array
 
 
 @jax.tree_util.register_dataclass
@@ -75,7 +81,8 @@ class Totals:
     """What the step's tensors add up to; scalars, or arrays over `RESIDENT_ROLES`.
 
     `footprint`: bytes stored; `ahead`: bytes of the roles that residency serves first
-    (greatest traffic saved per byte first).
+    (greatest traffic saved per byte first); `cut_bytes`: mean result of a forward contraction, of
+    what crosses from chip to chip where a model is cut between two layers.
     """
 
     samples: Array
@@ -84,6 +91,7 @@ class Totals:
     ahead: Array
     gradient_bytes: Array
     last_gradient_fraction: Array
+    cut_bytes: Array
 
 
 @jax.tree_util.register_dataclass
@@ -97,16 +105,21 @@ class Operations:
     totals: Totals
 
 
-def pack(workload: Workload, format_bits: float | None) -> Operations:
-    """Pack `workload` into arrays, narrowing inputs and activations to `format_bits`."""
+def pack(workload: Workload, width: float | Widths | None) -> Operations:
+    """Pack `workload` into arrays, floats narrowed to `width` as in `Tensor.bytes`."""
     by_kind = {
         kind: _padded([row for row in workload.rows if row.kind == kind], kind, workload)
         for kind in ("contraction", "vector", "movement")
     }
     contractions = by_kind["contraction"]
+    parameters = sum(t.elements for t in workload.footprints if t.role == "parameter")
+
+    def kept(row: Operation) -> float:
+        stays = row.reads[1].role == "parameter" and not workload.training
+        return 1.0 / parameters if stays else 0.0
 
     def size(tensors: Sequence[Tensor]) -> float:
-        return sum(tensor.bytes(format_bits) for tensor in tensors)
+        return sum(tensor.bytes(width) for tensor in tensors)
 
     return Operations(
         contraction=Contractions(
@@ -116,9 +129,9 @@ def pack(workload: Workload, format_bits: float | None) -> Operations:
             m=_column([row.m for row in contractions]),
             n=_column([row.n for row in contractions]),
             k=_column([row.k for row in contractions]),
-            lhs=_by_role([row.reads[:1] for row in contractions], format_bits),
-            rhs=_by_role([row.reads[1:2] for row in contractions], format_bits),
-            once=_by_role([(*row.reads[2:], *row.writes) for row in contractions], format_bits),
+            lhs=_by_role([row.reads[:1] for row in contractions], width),
+            rhs=_by_role([row.reads[1:2] for row in contractions], width),
+            once=_by_role([(*row.reads[2:], *row.writes) for row in contractions], width),
             epilogue_bytes=_column(
                 [size((*row.reads[2:], *row.writes[1:])) for row in contractions]
             ),
@@ -127,10 +140,15 @@ def pack(workload: Workload, format_bits: float | None) -> Operations:
             special=_column([row.special for row in contractions]),
             lhs_density=_column([row.lhs_density for row in contractions]),
             rhs_density=_column([row.rhs_density for row in contractions]),
+            weight=_column(
+                [any(t.role == "parameter" for t in row.reads[:2]) for row in contractions]
+            ),
+            error=_column([any(t.error for t in row.reads[:2]) for row in contractions]),
+            kept=_column([kept(row) for row in contractions]),
         ),
-        vector=_vector(by_kind["vector"], format_bits),
-        movement=_vector(by_kind["movement"], format_bits),
-        totals=_totals(workload, format_bits),
+        vector=_vector(by_kind["vector"], width),
+        movement=_vector(by_kind["movement"], width),
+        totals=_totals(workload, width),
     )
 
 
@@ -150,22 +168,22 @@ def _padded(rows: list[Operation], kind: str, workload: Workload) -> list[Operat
     return [*rows, *[idle] * missing]
 
 
-def _vector(rows: list[Operation], format_bits: float | None) -> VectorOperations:
+def _vector(rows: list[Operation], width: float | Widths | None) -> VectorOperations:
     return VectorOperations(
         count=_column([row.count for row in rows]),
         backward=_column([row.phase == "backward" for row in rows]),
         simple=_column([row.simple for row in rows]),
         special=_column([row.special for row in rows]),
-        traffic=_by_role([(*row.reads, *row.writes) for row in rows], format_bits),
+        traffic=_by_role([(*row.reads, *row.writes) for row in rows], width),
         every_byte=_column(
-            [sum(t.bytes(format_bits) for t in (*row.reads, *row.writes)) for row in rows]
+            [sum(t.bytes(width) for t in (*row.reads, *row.writes)) for row in rows]
         ),
     )
 
 
-def _totals(workload: Workload, format_bits: float | None) -> Totals:
-    stored = _by_role([workload.footprints], format_bits)
-    moved = _by_role([(*row.reads, *row.writes) for row in workload.rows], format_bits)
+def _totals(workload: Workload, width: float | Widths | None) -> Totals:
+    stored = _by_role([workload.footprints], width)
+    moved = _by_role([(*row.reads, *row.writes) for row in workload.rows], width)
     counts = _column([row.count for row in workload.rows])
     footprint = np.concatenate(stored[:-1])
     traffic = np.asarray([np.dot(counts, column) for column in moved[:-1]])
@@ -173,6 +191,12 @@ def _totals(workload: Workload, format_bits: float | None) -> Totals:
     order = np.argsort(-saved_per_byte, kind="stable")
     ahead = np.zeros_like(footprint)
     ahead[order] = np.concatenate([[0.0], np.cumsum(footprint[order])[:-1]])
+    results = [
+        (row.count, row.writes[0].bytes(width))
+        for row in workload.rows
+        if row.kind == "contraction" and row.phase == "forward"
+    ]
+    runs = sum(count for count, _ in results)
     return Totals(
         samples=np.float32(workload.samples),
         max_global_batch=np.float32(workload.max_global_batch),
@@ -180,6 +204,7 @@ def _totals(workload: Workload, format_bits: float | None) -> Totals:
         ahead=ahead.astype(np.float32),
         gradient_bytes=np.float32(sum(tensor.bytes() for tensor in workload.gradients)),
         last_gradient_fraction=np.float32(workload.last_gradient_fraction),
+        cut_bytes=np.float32(sum(c * size for c, size in results) / runs if runs else 0.0),
     )
 
 
@@ -188,10 +213,10 @@ def _column(values: list[Any]) -> np.ndarray:
 
 
 def _by_role(
-    groups: Sequence[Sequence[Tensor]], format_bits: float | None
+    groups: Sequence[Sequence[Tensor]], width: float | Widths | None
 ) -> tuple[np.ndarray, ...]:
     """Bytes of the tensors of each group: a column for each role, "input" last."""
     return tuple(
-        _column([sum(t.bytes(format_bits) for t in ts if t.role == role) for ts in groups])
+        _column([sum(t.bytes(width) for t in ts if t.role == role) for ts in groups])
         for role in (*RESIDENT_ROLES, "input")
     )

@@ -11,6 +11,7 @@ import dataclasses
 import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import pandas as pd
 
@@ -25,20 +26,44 @@ ROLES = ("input", *RESIDENT_ROLES)
 NARROWED_ROLES = ("input", "activation")
 
 
+class Widths(NamedTuple):
+    """Bits per element, by tensor class, of an accelerator that stores floats narrower.
+
+    `activation`: of inputs and activations; `error`: of the backward phase's error signals;
+    `weight`: of parameters (None: as traced), which only inference narrows: training keeps its
+    master weights.
+    """
+
+    activation: float
+    error: float
+    weight: float | None = None
+
+
 @dataclass(frozen=True)
 class Tensor:
-    """One tensor as an operation sees it: role, number of elements, bits per element."""
+    """One tensor as an operation sees it: role, number of elements, bits per element.
+
+    `error`: an activation's gradient, made in the backward phase.
+    """
 
     role: str
     elements: float
     bits: float
     floating: bool = True
+    error: bool = dataclasses.field(default=False, compare=False)
 
-    def bytes(self, format_bits: float | None = None) -> float:
-        """Size in bytes; `format_bits` narrows floating inputs and activations."""
-        bits = self.bits
-        if format_bits is not None and self.floating and self.role in NARROWED_ROLES:
-            bits = min(bits, format_bits)
+    def bytes(self, width: float | Widths | None = None) -> float:
+        """Size in bytes; `width` narrows floats: of inputs and activations, or by class."""
+        if isinstance(width, Widths):
+            if self.role == "parameter":
+                width = width.weight
+            elif self.role in NARROWED_ROLES:
+                width = width.error if self.error else width.activation
+            else:
+                width = None
+        elif self.role not in NARROWED_ROLES:
+            width = None
+        bits = self.bits if width is None or not self.floating else min(self.bits, width)
         return self.elements * bits / 8
 
 
@@ -184,12 +209,14 @@ class Workload:
         """Numeric struct-of-arrays at traced widths."""
         return pack(self, None)
 
-    def at_format(self, format_bits: float) -> Operations:
-        """Numeric struct-of-arrays with inputs and activations narrowed to `format_bits`."""
-        cache: dict[float, Operations] = self.__dict__.setdefault("_packed", {})
-        if format_bits not in cache:
-            cache[format_bits] = pack(self, format_bits)
-        return cache[format_bits]
+    def at_format(self, width: float | Widths) -> Operations:
+        """Numeric struct-of-arrays with floats narrowed: inputs and activations, or by class."""
+        if isinstance(width, Widths) and self.training:
+            width = width._replace(weight=None)
+        cache: dict[float | Widths, Operations] = self.__dict__.setdefault("_packed", {})
+        if width not in cache:
+            cache[width] = pack(self, width)
+        return cache[width]
 
     def frame(self) -> pd.DataFrame:
         """One row per distinct operation: sizes, FLOPs, bytes, arithmetic intensity."""

@@ -1,0 +1,148 @@
+"""`dse compare`: two chips on one workload, and where their difference comes from."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+import pandas as pd
+
+from dse.breakdown import STATIC, chip_name, find_chip, short_name
+from dse.cli.common import print_json, print_table
+from dse.cli.evaluate import NAME, totals
+from dse.comparison import UNCERTAINTY, Comparison, compare
+from dse.iso import ISO
+from hwmodels import load_workload
+from hwmodels.accelerators.costing import LAUNCH_S
+from hwmodels.errors import check_choice
+from hwmodels.evaluate import RESIDENCY
+
+SHOWN = 8  # operations
+UNITS = {"time": (1e6, "us"), "energy": (1e3, "mJ"), "power": (1.0, "W"),
+         "peak_power": (1.0, "W"), "area": (1e6, "mm2")}  # fmt: skip
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  dse compare tpu_v4 a100_40gb
+  dse compare v100 h100 --iso node
+  dse compare tpu_v4 simt --workload mlp --iso area --json"""
+)
+@click.argument("a")
+@click.argument("b")
+@click.option("--workload", default="mlp-large", show_default=True, metavar="NAME")
+@click.option("--iso", metavar="|".join(ISO),
+              help="First scale B to A's area or power, or move it to A's node.")  # fmt: skip
+@click.option("--runtime", default="graph", show_default=True, metavar="|".join(LAUNCH_S),
+              help="Launch cost between operations.")  # fmt: skip
+@click.option("--residency", default="warm", show_default=True, metavar="|".join(RESIDENCY),
+              help="warm: tensors that fit stay on chip; cold: everything in DRAM.")  # fmt: skip
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def command(
+    a: str, b: str, workload: str, iso: str | None, runtime: str, residency: str, as_json: bool
+) -> None:
+    """Compare chips A and B on a workload: the difference by operation and by term.
+
+    A and B are names of the catalog (dse chips), paths of TOML files, or variants' names for
+    their default designs. Differences are B - A and add up to the total. A ratio inside the
+    model's own uncertainty (one standard deviation) is said to be so.
+    """
+    check_choice("--runtime", runtime, LAUNCH_S)
+    check_choice("--residency", residency, RESIDENCY)
+    if iso is not None:
+        check_choice("--iso", iso, ISO)
+    first, second = find_chip(a), find_chip(b)
+    traced = load_workload(workload)
+    found = compare(
+        chip_name(a),
+        first,
+        chip_name(b),
+        second,
+        traced,
+        iso=iso,
+        runtime=runtime,
+        residency=residency,
+    )
+    if as_json:
+        print_json(summary(found))
+        return
+    _show(found)
+
+
+def summary(found: Comparison) -> dict[str, Any]:
+    """Everything, as plain values."""
+    return {
+        "headline": found.headline,
+        "workload": found.workload,
+        "iso": found.iso or None,
+        "changes": list(found.changes),
+        "a": {"chip": found.a.name, **totals(found.a)},
+        "b": {"chip": found.b.name, **totals(found.b)},
+        "ratios": {
+            name: {"a": r.a, "b": r.b, "ratio": r.ratio, "uncertainty": r.uncertainty,
+                   "within_uncertainty": r.within, "source": UNCERTAINTY[name][1]}
+            for name, r in found.ratios.items()
+        },
+        "by_operation": found.by_operation.to_dict(orient="records"),
+        "by_term": found.by_term.to_dict(orient="records"),
+    }  # fmt: skip
+
+
+def _show(found: Comparison) -> None:
+    click.echo(found.headline + "\n")
+    for side, one in (("A", found.a), ("B", found.b)):
+        broken = ", ".join(f"{k} {v:+.3g}" for k, v in one.negative_margins.items())
+        click.echo(f"  {side}: {one.name} ({one.facts})"
+                   + (f"; limits broken: {broken}" if broken else ""))  # fmt: skip
+    if found.changes:
+        click.echo(f"  B at A's {found.iso}: {', '.join(found.changes)}")
+    click.echo()
+    for name, ratio in found.ratios.items():
+        scale, unit = UNITS[name]
+        values = f"{scale * ratio.a:,.4g} -> {scale * ratio.b:,.4g} {unit}"
+        said = f"{ratio.ratio:.3g}x, {ratio.verdict}"
+        click.echo(f"  {name.replace('_', ' '):12}{values:24}{said}")
+    click.echo()
+    print_table(operations(found), "B - A by operation")
+    click.echo()
+    print_table(terms(found), "B - A by term (time) and part (energy)")
+
+
+def operations(found: Comparison) -> pd.DataFrame:
+    """The largest differences, all others together, and the sum."""
+    table = found.by_operation
+    size = table.assign(
+        size=table["difference_s"].abs(), both=table["a_time_s"] + table["b_time_s"]
+    )
+    order = size.sort_values(["size", "both"], ascending=False, kind="stable").index
+    table = table.loc[order].reset_index(drop=True)
+    table["operation"] = [short_name(name, NAME) for name in table["operation"]]
+    numbers = table.select_dtypes("number").columns
+    blank = {"phase": "", "a_bound": "", "b_bound": ""}
+    rest = {"operation": f"{len(table) - SHOWN} others", **blank, **table[SHOWN:][numbers].sum()}
+    total = {"operation": "sum", **blank, **table[numbers].sum()}
+    ends = [rest, total] if len(table) > SHOWN else [total]
+    table = pd.concat([table[:SHOWN], pd.DataFrame(ends)], ignore_index=True)
+    return pd.DataFrame({
+        "operation": table["operation"], "phase": table["phase"], "A us": 1e6 * table["a_time_s"],
+        "B us": 1e6 * table["b_time_s"], "B - A us": 1e6 * table["difference_s"],
+        "A bound": table["a_bound"], "B bound": table["b_bound"],
+        "B - A mJ": 1e3 * table["difference_J"],
+    })  # fmt: skip
+
+
+def terms(found: Comparison) -> pd.DataFrame:
+    """Time by term and energy by part, each with its sum."""
+    blocks = []
+    for quantity, part in found.by_term.groupby("quantity", sort=False):
+        scale, unit = UNITS[str(quantity)]
+        term = part["term"].mask(part["term"].str.startswith(STATIC), "static")
+        part = part.assign(term=term).groupby("term", sort=False, as_index=False).sum(True)
+        numbers = part[["a", "b", "difference"]] * scale
+        numbers.columns = pd.Index(["A", "B", "B - A"])
+        numbers = pd.concat([numbers, numbers.sum().to_frame().T], ignore_index=True)
+        numbers.insert(0, "term", [*part["term"], "sum"])
+        numbers.insert(0, "of", f"{quantity}, {unit}")
+        blocks.append(numbers)
+    return pd.concat(blocks, ignore_index=True)

@@ -1,0 +1,126 @@
+"""`dse evaluate`: one chip on one workload, operation by operation."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+from typing import Any
+
+import click
+import pandas as pd
+
+from dse.breakdown import Breakdown, break_down, chip_name, energy_by_part, find_chip, short_name
+from dse.cli.common import human, print_json, print_table
+from dse.store import RunFolder, provenance
+from hwmodels import load_workload
+from hwmodels.accelerators.costing import LAUNCH_S
+from hwmodels.errors import check_choice
+from hwmodels.evaluate import RESIDENCY
+
+ENERGY_UNITS = ((1.0, "J"), (1e3, "mJ"), (1e6, "uJ"), (1e9, "nJ"))
+NAME = 48  # letters of an operation's name in the table
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  dse evaluate tpu_v4
+  dse evaluate h100 --workload mlp --runtime eager
+  dse evaluate my_chip.toml --out runs/mine"""
+)
+@click.argument("chip")
+@click.option("--workload", default="mlp-large", show_default=True, metavar="NAME")
+@click.option("--runtime", default="graph", show_default=True, metavar="|".join(LAUNCH_S),
+              help="Launch cost between operations.")  # fmt: skip
+@click.option("--residency", default="warm", show_default=True, metavar="|".join(RESIDENCY),
+              help="warm: tensors that fit stay on chip; cold: everything in DRAM.")  # fmt: skip
+@click.option("--out", metavar="DIR", help="New folder for the table, roofline and energy plots.")
+@click.option("--json", "as_json", is_flag=True, help="Print totals and rows as one JSON object.")
+def command(
+    chip: str, workload: str, runtime: str, residency: str, out: str | None, as_json: bool
+) -> None:
+    """Evaluate a chip on a workload: totals, then each operation's time, bound and energy.
+
+    CHIP is a name of the catalog (dse chips), the path of a chip's TOML file, or a variant's
+    name for its default design. With --out: the table as CSV and parquet, a roofline plot and
+    the energy by part, as PNG, SVG and PDF.
+    """
+    check_choice("--runtime", runtime, LAUNCH_S)
+    check_choice("--residency", residency, RESIDENCY)
+    design = find_chip(chip)
+    traced = load_workload(workload)
+    with contextlib.ExitStack() as stack:
+        run = stack.enter_context(RunFolder.create(out)) if out else None
+        found = break_down(chip_name(chip), design, traced, runtime=runtime, residency=residency)
+        answer = {"chip": chip, "workload": workload, "runtime": runtime, "residency": residency,
+                  **totals(found)}  # fmt: skip
+        if run:
+            draw(found, run)
+            run.write_table("operations", found.table)
+            run.write_manifest({**answer, "provenance": provenance()})
+            run.commit()
+    if as_json:
+        rows = found.table.to_dict(orient="records")
+        print_json({**answer, "rows": rows, **({"run_dir": str(run.path)} if run else {})})
+        return
+    _show(found, f"{workload}, {residency}, runtime {runtime}")
+    if run:
+        click.echo(f"\nwritten: {run.path}")
+
+
+def totals(found: Breakdown) -> dict[str, Any]:
+    """A step's totals in the units of their names; margins that are not finite are None."""
+    metrics, sums = found.metrics, found.totals
+    margins = {name: float(value) for name, value in metrics.margins.items()}
+    return {
+        "throughput_per_s": float(metrics.throughput),
+        "time_us": sums["time"] * 1e6,
+        "energy_mJ": sums["energy"] * 1e3,
+        "power_W": sums["power"],
+        "peak_power_W": sums["peak_power"],
+        "area_mm2": sums["area"] * 1e6,
+        "clock_GHz": float(metrics.clock) / 1e9,
+        "utilization": float(metrics.utilization),
+        "feasible": bool(metrics.feasible),
+        "margins": {k: v if math.isfinite(v) else None for k, v in margins.items()},
+    }
+
+
+def draw(found: Breakdown, run: RunFolder) -> None:
+    """Roofline and energy plots into a run folder."""
+    from dse.plots import style
+    from dse.plots.energy import energy_bars
+    from dse.plots.roofline import roofline
+
+    style.save(roofline(found), run.folder / "roofline")
+    style.save(energy_bars(found), run.folder / "energy")
+
+
+def _show(found: Breakdown, conditions: str) -> None:
+    about = totals(found)
+    click.echo(f"{found.name} ({found.facts}) on {conditions}\n")
+    for label, value in (
+        ("throughput", f"{human(about['throughput_per_s'])} samples/s"),
+        ("time of a step", f"{about['time_us']:,.4g} us"),
+        ("energy of a step", f"{about['energy_mJ']:,.4g} mJ"),
+        ("power, step average", f"{about['power_W']:,.4g} W"),
+        ("peak power", f"{about['peak_power_W']:,.4g} W"),
+        ("die area", f"{about['area_mm2']:,.4g} mm2"),
+        ("utilisation", f"{100 * about['utilization']:.3g}% of the multiply-accumulate units"),
+    ):
+        click.echo(f"  {label:20} {value}")
+    broken = [f"{name} {value:+.3g}" for name, value in found.negative_margins.items()]
+    click.echo(f"  {'limits broken':20} {', '.join(broken) or 'none'}\n")
+    order = found.table.sort_values("time_s", ascending=False, kind="stable")
+    # The largest unit in which the step has three digits.
+    whole = found.totals["energy"]
+    scale, unit = next((s, u) for s, u in ENERGY_UNITS if whole * s >= 100 or u == "nJ")
+    energy = scale * energy_by_part(found).loc[order.index]
+    names = [short_name(name, NAME) for name in order["operation"]]
+    shown = pd.DataFrame({
+        "operation": names, "phase": order["phase"], "count": order["count"],
+        "time us": 1e6 * order["time_s"], "share %": 100 * order["share"], "bound": order["bound"],
+        "util %": 100 * order["utilization"],
+        **{f"{part} {unit}": energy[part] for part in energy if energy[part].sum() > 0},
+    })  # fmt: skip
+    print_table(shown, "")

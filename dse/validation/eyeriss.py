@@ -1,0 +1,117 @@
+"""Eyeriss (Chen et al., JSSC 2017): latency, traffic and power of AlexNet's and VGG-16's layers.
+
+Latency is that of the row-stationary mapping (`hwmodels.mapping.row_stationary`). Whole latency
+adds the way of the inputs from DRAM, which the buffer has no room to prefetch; the other tensors'
+way hides behind the arithmetic or the other way round. The link moves 64 bits at the row's link
+clock; inputs and outputs are run-length coded, three non-zero 16-bit values to 64 bits.
+
+Power = energy / whole latency at 65 nm, 1.0 V. Dynamic energies are multiples of that of a 16-bit
+multiply-accumulate, extracted by the chip's authors for this process (Chen et al., ISCA 2016,
+Table IV: scratchpad 1, element to element 2, buffer 6; from memory). A multiply-accumulate reads
+an input, a tap and a sum and writes the sum; of a zero input only the read is done. The clock
+drives every flip-flop in every cycle. Left out: leakage (a low-power process), pads.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from dse.validation.networks import Layer, find_layers
+from hwmodels.mapping.row_stationary import RowStationary, best_mapping
+from hwmodels.parts import mac
+from hwmodels.technology import Technology
+
+ARRAY = RowStationary()
+NODE_M = 65e-9
+NOMINAL = {"V": 1.0, r"MHz\s*core": 200.0, r"MHz\s*link": 60.0}
+PAD, HOP, BUFFER = 1.0, 2.0, 6.0  # energies over a multiply-accumulate's
+LINK_BYTES = 8.0
+CODED = 64.0 / (3.0 * 16.0)  # bits in DRAM over bits of a non-zero value
+WORD = 2.0
+# Flip-flops of an element: scratchpads of inputs and sums (12 and 24 words), four FIFOs of four
+# words, a pipeline of five words and two of products, 64 bits of control; an estimate.
+FLOPS = 16.0 * (12 + 24 + 16 + 7) + 64.0
+# Clock pin, its share of local buffers and wires, at 65 nm: 3 to 6 fF in such processes, an
+# estimate; within it, fitted to the mean power of AlexNet's first three layers.
+CLOCK_F_PER_FLOP = 4.1e-15
+
+
+@dataclass(frozen=True)
+class Run:
+    """What is predicted of layers that run one after the other (SI)."""
+
+    images: int
+    processing: float
+    total: float
+    macs: float
+    active: float
+    buffer_bytes: float
+    dram_bytes: float
+    energy: dict[str, float]
+
+    def figures(self) -> dict[str, float]:
+        """By the names and in the units of the published table."""
+        return {
+            "processing_latency": 1e3 * self.processing,
+            "total_latency": 1e3 * self.total,
+            "MACs": 1e-9 * self.macs,
+            "active_PEs": self.active,
+            "GLB_access": 1e-6 * self.buffer_bytes,
+            "DRAM_access": 1e-6 * self.dram_bytes,
+            "power": 1e3 * sum(self.energy.values()) / self.total,
+            "fps": self.images / self.total,
+        }
+
+
+def predict(workload: str, batch: int, config: str) -> Run:
+    """A layer or all layers of a network.
+
+    config: supply and clocks, as "1.0V 200MHz core 60MHz link"; what it leaves out is that.
+
+    Raises:
+      InputError: an unknown workload.
+    """
+    found = [re.search(rf"(\d+(?:\.\d+)?)\s*{unit}", config) for unit in NOMINAL]
+    stated = zip(found, NOMINAL.values(), strict=True)
+    volts, clock, link = (float(number[1]) if number else usual for number, usual in stated)
+    runs = [_run(layer, batch, volts, 1e6 * clock, 1e6 * link) for layer in find_layers(workload)]
+    macs = sum(run.macs for run in runs)
+    return Run(
+        images=batch,
+        processing=sum(run.processing for run in runs),
+        total=sum(run.total for run in runs),
+        macs=macs,
+        active=sum(run.active * run.macs for run in runs) / macs,
+        buffer_bytes=sum(run.buffer_bytes for run in runs),
+        dram_bytes=sum(run.dram_bytes for run in runs),
+        energy={part: sum(run.energy[part] for run in runs) for part in runs[0].energy},
+    )
+
+
+def _run(layer: Layer, batch: int, volts: float, clock: float, link: float) -> Run:
+    found = best_mapping(ARRAY, layer.of(batch))
+    x, taps = found.mapping, layer.shape.s
+    processing = found.cycles / clock
+    inputs = WORD * CODED * layer.density * found.input_words
+    # What a layer writes is as dense as what the next one reads; taken as its own inputs.
+    rest = WORD * (found.filter_words + CODED * layer.density * found.output_words)
+    bandwidth = LINK_BYTES * link
+    total = max(processing, rest / bandwidth) + inputs / bandwidth
+
+    process = Technology(node=NODE_M, voltage=volts).resolve()
+    unit = float(mac.energy(process, "int16"))
+    done = layer.density * found.macs
+    arrived = found.macs / (x.p * taps)  # inputs into scratchpads
+    return Run(
+        batch, processing, total, found.macs, float(found.active),
+        buffer_bytes=WORD * found.buffer_words, dram_bytes=inputs + rest,
+        energy={
+            "mac": unit * done,
+            "scratchpad": unit * PAD * (found.macs + 3.0 * done + arrived),
+            "network": unit * HOP * (found.macs / (x.q * taps) + arrived + found.buffer_words),
+            "buffer": unit * BUFFER * found.buffer_words,
+            "clock": CLOCK_F_PER_FLOP * volts**2 * FLOPS * ARRAY.rows * ARRAY.columns
+            * clock * total,
+        },
+    )  # fmt: skip

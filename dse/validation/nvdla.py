@@ -1,0 +1,147 @@
+"""NVDLA's series of configurations: cell area, peak and average power, frames a second.
+
+Structure (NVDLA hardware architecture specification; from memory): atomC channels by atomK kernels
+of multiply-accumulates; a convolution buffer of 16 banks; an accumulator with an assembly and a
+delivery group of 16 sums a kernel; single-point, planar and cross-channel processors behind it;
+registers and DMA engines that every configuration has. Areas and energies are those of the shared
+parts:
+
+    area  = MACs (int8 unit + half an fp16 unit + registers) + accumulators + post-processing
+            + buffer + INTERFACE_M2 (at 16 nm)
+    power = clock (MACs (int8 unit + registers that toggle) + bytes from the buffer + LOGIC_F V^2
+            logic area)                                         at peak, random operands
+
+The full design also multiplies in int16 and fp16 at half the rate; that its smaller siblings of
+the series do follows from their published areas, nothing states it. Three constants are fitted to
+the configurations of 2048, 512 and 64 units: `INTERFACE_M2`, `LOGIC_F_PER_M2` and, within the range
+of such memories, `BANK_EFFICIENCY`.
+
+Frames a second: `hwmodels.evaluate` on the catalog's spatial array, batch 1, channels in whole
+atoms. It leaves out that the first layer may pack pixels, and whatever makes the smallest slow:
+the 137 ms that 64 units are said to take for a frame are those of its arithmetic (63) and of its
+traffic (72 MB at 1 GB/s) one after the other. Average power: peak times utilisation times
+`TOGGLING`, as half the operands are zero after a ReLU and idle units' clocks are gated.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from functools import cache
+
+from dse.validation.networks import find_layers, inference
+from hwmodels.accelerators.catalog import load_entry
+from hwmodels.errors import InputError
+from hwmodels.evaluate import evaluate
+from hwmodels.parts import mac, register_file, sram, vector_unit
+from hwmodels.technology import Technology
+
+# atomC, atomK: 32x8 to 64x32 by their project files (nv_large, nv_medium_1024_full, nv_medium_512,
+# nv_small_256, nv_small; from memory), 128 and 32 units as their neighbours: an estimate.
+ATOMS = {
+    2048: (64, 32), 1024: (64, 16), 512: (32, 16), 256: (32, 8), 128: (16, 8), 64: (8, 8),
+    32: (8, 4),
+}  # fmt: skip
+BANKS = 16.0
+STRIPE = 16.0  # outputs for which a kernel's weights stay
+SUM_BITS = 34.0
+POST_LANES = 1.0 / 32.0  # of 32 bits, for a multiply-accumulate; an estimate
+# Of one multiply-accumulate: a weight and its successor, an operand, an 18-bit product twice; at
+# peak all but the weights toggle.
+REGISTER_BITS, TOGGLING_BITS = 60.0, 44.0
+# Cells over area of a bank, of 8 to 32 KiB: compiled macros of 4 to 64 KiB have 0.35 to 0.5.
+BANK_EFFICIENCY = 0.37
+INTERFACE_M2 = 0.28e-6  # DMA engines, bus interface, configuration registers, at 16 nm; fitted
+LOGIC_F_PER_M2 = 0.165e-3  # clock and control, leakage included; fitted at 16 nm
+INTERFACE_NM = 16.0
+TOGGLING = 0.5  # of real data over random; an estimate
+
+
+@dataclass(frozen=True)
+class Configuration:
+    """One member of the series."""
+
+    macs: int
+    buffer_bytes: float
+    clock: float
+    node_nm: float
+
+
+def read_configuration(chip: str, config: str) -> Configuration:
+    """From a chip "NVDLA 512 MAC" and its "1GHz 16nm CBUF 256 KB".
+
+    Raises:
+      InputError: no such configuration, or a `config` without buffer.
+    """
+    units = re.search(r"(\d+)\s*MAC", chip)
+    if not units or int(units[1]) not in ATOMS:
+        allowed = ", ".join(f"NVDLA {n} MAC" for n in ATOMS)
+        raise InputError("chip", chip, f"allowed: {allowed}")
+    buffer = re.search(r"(\d+)\s*K", config)
+    if not buffer:
+        raise InputError("config", config, 'needed: such as "1GHz 16nm CBUF 256 KB"')
+    clock, node = re.search(r"([\d.]+)\s*GHz", config), re.search(r"(\d+)\s*nm", config)
+    return Configuration(
+        int(units[1]), 1024.0 * float(buffer[1]), 1e9 * float(clock[1] if clock else 1.0),
+        float(node[1] if node else 16.0),
+    )  # fmt: skip
+
+
+def areas(c: Configuration, node_nm: float) -> dict[str, float]:
+    """Cell area by part at a node [m2]."""
+    process = Technology(node=node_nm * 1e-9).resolve()
+    reference = Technology(node=INTERFACE_NM * 1e-9).resolve()
+    sums = ATOMS[c.macs][1] * 2.0 * STRIPE * SUM_BITS
+    terms = {
+        "mac": c.macs * (mac.area(process, "int8") + 0.5 * mac.area(process, "fp16", "fp16")),
+        "registers": c.macs * register_file.area(process, REGISTER_BITS),
+        "accumulator": register_file.area(process, sums),
+        "post_processing": vector_unit.area(process, POST_LANES * c.macs),
+        "buffer": 8.0 * c.buffer_bytes * process.sram_cell / BANK_EFFICIENCY,
+        "interface": INTERFACE_M2 * process.area_scale / reference.area_scale,
+    }
+    return {part: float(value) for part, value in terms.items()}
+
+
+def peak_powers(c: Configuration) -> dict[str, float]:
+    """Peak power by part [W]."""
+    technology = Technology(node=c.node_nm * 1e-9)
+    volts = 0.8 if c.node_nm <= 20 else 0.9  # nominal at 16 and 28 nm
+    process = Technology(node=technology.node, voltage=volts).resolve()
+    channels, _ = ATOMS[c.macs]
+    logic = sum(value for part, value in areas(c, c.node_nm).items() if part != "buffer")
+    byte = sram.energy(process, c.buffer_bytes / BANKS, channels)
+    terms = {
+        "mac": c.macs * mac.energy(process, "int8"),
+        "registers": c.macs * register_file.energy(process, TOGGLING_BITS),
+        "buffer": (channels + c.macs / STRIPE) * byte,
+        "logic": LOGIC_F_PER_M2 * volts**2 * logic,
+    }
+    return {part: float(value) * c.clock for part, value in terms.items()}
+
+
+def predict(metric: str, chip: str, workload: str, config: str) -> float:
+    """A metric of the published table in its unit.
+
+    Raises:
+      InputError: an unknown configuration, workload or metric.
+    """
+    c = read_configuration(chip, config)
+    if area := re.fullmatch(r"cell_area_(\d+)nm", metric):
+        return 1e6 * sum(areas(c, float(area[1])).values())
+    peak = sum(peak_powers(c).values())
+    if metric == "peak_power":
+        return 1e3 * peak
+    if metric not in ("fps", "avg_power"):
+        raise InputError("metric", metric, "allowed: cell_area_16nm, peak_power, avg_power, fps")
+    rate, utilization = _run(c.macs, workload)
+    return rate if metric == "fps" else 1e3 * peak * utilization * TOGGLING
+
+
+@cache
+def _run(macs: int, workload: str) -> tuple[float, float]:
+    """Frames a second and share of the units at work."""
+    step = inference(workload, find_layers(workload), batch=1, bits=8, block=ATOMS[macs][0])
+    chip = load_entry(f"nvdla_{macs}").chip()
+    metrics = evaluate(chip, step, runtime="none", residency="cold")
+    return float(metrics.throughput), float(metrics.utilization)

@@ -1,0 +1,154 @@
+"""Real chips from TOML files: what their datasheets state, with unit, source and confidence.
+
+A file has `[chip]`, the structure that the model reads, by the boundary names of its variant;
+`[die]`, where a die holds more than the chip has enabled (whole SMs, cache); and `[published]`,
+facts that predictions are compared with. A field is a number, or a table of a value, a source and
+a confidence; those that a field leaves out are the file's own. hwmodels/catalog/chips/tpu_v4.toml
+is an example.
+
+Of `[published]` the model reads one number, the power cap: `load_chip` lowers voltage and clock to
+it.
+Areas and peak powers are predicted from `ChipEntry.chip()`, which has none.
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+import tomllib
+from dataclasses import fields
+from pathlib import Path
+
+from hwmodels.accelerators import VARIANTS
+from hwmodels.accelerators.base import Accelerator
+from hwmodels.accelerators.entry import BOUNDARIES, KINDS, ChipEntry, check_clock
+from hwmodels.accelerators.facts import CONFIDENCES, PUBLISHED, read_fact, read_text
+from hwmodels.errors import InputError, check_choice
+from hwmodels.quantity import quantities, structure
+
+CHIPS = Path(__file__).parents[1] / "catalog" / "chips"
+_TEXTS = ("name", "variant", "family", "source", "confidence", "boundary", "remarks")
+_FLAGS = ("market_cap", "partial")
+_KEYS = (*_TEXTS, "year", "aliases", *_FLAGS, "chip", "die", "published")
+
+
+def chips() -> list[str]:
+    """File names of the catalog's chips, without their ending."""
+    return sorted(path.stem for path in CHIPS.glob("*.toml"))
+
+
+@functools.cache
+def catalog() -> dict[str, ChipEntry]:
+    """All entries of the catalog by file name."""
+    return {key: load_entry(CHIPS / f"{key}.toml") for key in chips()}
+
+
+def find_entry(name: str) -> ChipEntry | None:
+    """The catalog's entry for a name as a person writes it ("TPU v4", "tpu_v4", "tpuv4")."""
+    wanted = _plain(name)
+    for entry in catalog().values():
+        if wanted in {_plain(text) for text in (entry.key, entry.name, *entry.aliases)}:
+            return entry
+    return None
+
+
+def load_entry(chip: str | Path) -> ChipEntry:
+    """A chip by its name in the catalog, or one of your own by the path of its TOML file.
+
+    Raises:
+      InputError: no such chip or file, or a field that is missing, unknown, in a wrong unit, or
+        outside physics, naming field, value and what is allowed.
+    """
+    path = Path(chip)
+    if path.suffix == ".toml":
+        return _read(path)
+    if entry := find_entry(str(chip)):
+        return entry
+    check_choice("chip", str(chip), chips())
+    raise AssertionError("unreachable")
+
+
+def load_chip(chip: str | Path) -> Accelerator:
+    """The accelerator of a chip by catalog name or TOML file, under its published power cap.
+
+    Raises:
+      InputError: as `load_entry`.
+    """
+    accelerator: Accelerator = load_entry(chip).capped()
+    return accelerator
+
+
+def _read(path: Path) -> ChipEntry:
+    try:
+        content = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise InputError("chip", path, f"a readable TOML file ({error})") from None
+    where = path.stem
+    for key in content:
+        check_choice(f"{where}, field", key, _KEYS)
+    text = {key: read_text(content, key, where) for key in _TEXTS if key in content}
+    for key in ("name", "variant", "family"):
+        if key not in text:
+            raise InputError(f"{where}, {key}", "nothing", "needed: a text")
+    check_choice(f"{where}, variant", text["variant"], VARIANTS)
+    check_choice(f"{where}, boundary", text.get("boundary", "package"), BOUNDARIES)
+    if "confidence" in text:
+        check_choice(f"{where}, confidence", text["confidence"], CONFIDENCES)
+    year = content.get("year")
+    if isinstance(year, bool) or not isinstance(year, int) or not 1970 <= year <= 2100:
+        raise InputError(f"{where}, year", year, "allowed: a whole number, 1970 to 2100")
+    aliases = content.get("aliases", [])
+    if not isinstance(aliases, list) or not all(isinstance(a, str) for a in aliases):
+        raise InputError(f"{where}, aliases", aliases, "allowed: a list of texts")
+    flags = {key: content.get(key, False) for key in _FLAGS}
+    for key, value in flags.items():
+        if not isinstance(value, bool):
+            raise InputError(f"{where}, {key}", value, "allowed: true or false")
+    sections = {}
+    for name in ("chip", "die", "published"):
+        table = content.get(name, {})
+        if not isinstance(table, dict):
+            raise InputError(f"{where}, {name}", table, f"allowed: a table [{name}]")
+        known = PUBLISHED if name == "published" else quantities(VARIANTS[text["variant"]])
+        options = {} if name == "published" else _options(text["variant"])
+        sections[name] = {
+            key: read_fact(f"{where}, {name}.{key}", key, value, known, options, text)
+            for key, value in table.items()
+        }
+    entry = ChipEntry(
+        key=where, name=text["name"], variant=text["variant"], year=year, family=text["family"],
+        inputs=sections["chip"], die=sections["die"], published=sections["published"],
+        boundary=text.get("boundary", "package"), aliases=tuple(aliases),
+        remarks=text.get("remarks", ""), **flags,
+    )  # fmt: skip
+    _check_complete(entry)
+    check_clock(entry)
+    return entry
+
+
+def _options(variant: str) -> dict[str, tuple[str, ...]]:
+    kinds = {name: tuple(kinds) for name, kinds in KINDS.items()}
+    if not VARIANTS[variant].HAS_DRAM:
+        del kinds["dram_kind"]
+    return structure(VARIANTS[variant]) | kinds
+
+
+def required(variant: str) -> list[str]:
+    """Names that a file must state: node, clock, buffer, and the variant's own numbers."""
+    shared = {f.name for f in fields(Accelerator)}
+    own = [n for n, q in quantities(VARIANTS[variant]).items() if q.path[0] not in shared]
+    return ["node_nm", "clock_GHz", "sram_capacity_MiB", "number_format", *own]
+
+
+def _check_complete(entry: ChipEntry) -> None:
+    missing = [name for name in required(entry.variant) if name not in entry.inputs]
+    if missing:
+        raise InputError(f"{entry.key}, chip", "no " + ", ".join(missing), "needed: all of them")
+    if "tdp_W" in entry.inputs:
+        raise InputError(f"{entry.key}, chip.tdp_W", "a cap", "allowed: under [published]")
+    if "node_nm" in entry.die or "clock_GHz" in entry.die:
+        raise InputError(f"{entry.key}, die", "node or clock", "allowed: counts and capacities")
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"[^a-z0-9]", "", name.lower())

@@ -1,0 +1,64 @@
+"""Thread-block tiles, waves and split-K by hand, at odd sizes."""
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from hwmodels import Relax
+from hwmodels.accelerators import Simt
+from hwmodels.workloads.numeric import Contractions
+
+
+def compute(m, n, k, batch=1.0, **settings):
+    sizes = {"m": m, "n": n, "k": k, "batch": batch}
+    fields = {name: jnp.float32(value) for name, value in sizes.items()}
+    empty = dict.fromkeys(Contractions.__dataclass_fields__, 0.0)
+    usual = {"sms": 10, "macs_per_sm": 512, "register_file_KiB": 256, "shared_memory_KiB": 160}
+    chip = Simt().replace(**{**usual, "sram_bandwidth_B_per_cycle": 2**20, **settings})
+    return chip.contraction(Contractions(**{**empty, **fields}), Relax(), 0.0)
+
+
+def test_waves_by_hand():
+    # Side 128: 4 x 3 tiles on 10 processors, 2 waves of 128 x 128 x 48 / 512. Side 64: 7 x 6 tiles,
+    # 5 waves of a quarter. Side 32: 14 x 11 = 154 tiles, 16 waves of a sixteenth: the fastest.
+    got = compute(420, 350, 33)
+    assert float(got.cycles) == 16 * 32 * 32 * 48 / 512
+    # L2: (32 + 32) x 33 words a tile, and the fp32 sums.
+    assert float(got.buffer_bytes) == 154 * 64 * 33 * 2 + 420 * 350 * 4
+    # With 7 processors: 2 waves of 12 tiles, 6 of 42 or 22 of 154 take 2, 1.5 and 1.375.
+    assert float(compute(420, 350, 33, sms=7).cycles) == 22 * 32 * 32 * 48 / 512
+    # A slow L2 makes larger tiles the faster ones: 12 x 256 x 33 words.
+    slow = compute(420, 350, 33, sram_bandwidth_B_per_cycle=256)
+    assert float(slow.cycles) == 2 * 128 * 128 * 48 / 512
+    assert float(slow.buffer_bytes) == 12 * 256 * 33 * 2 + 420 * 350 * 4
+
+
+def test_split_k_by_hand():
+    # 112 x 80 is one tile for 10 processors: 9990 words of K in 10 parts of ceil16(999) = 1008.
+    # 32-sided tiles: 4 x 3 in 2 waves of 32 x 32 x 10000.
+    got = compute(112, 80, 9990)
+    assert float(got.cycles) == 112 * 80 * 1008 / 512
+    # Ten parts of the sums are written and read again.
+    assert float(got.buffer_bytes) == (112 + 80) * 9990 * 2 + 21 * 112 * 80 * 4
+    # Four products: 2 parts of each.
+    assert float(compute(112, 80, 9990, batch=4).cycles) == 112 * 80 * 5008 / 512
+    # No part is shorter than 256 words: 600 makes three of ceil16(200).
+    assert float(compute(16, 16, 600).cycles) == 16 * 16 * 208 / 512
+    # Registers that hold no tile of side 128 leave smaller tiles, unsplit: 2 waves of 12.
+    small = compute(112, 80, 9990, register_file_KiB=64)
+    assert float(small.cycles) == 2 * 32 * 32 * 10000 / 512
+
+
+def test_split_k_is_left_where_its_sums_cost_more():
+    assert float(compute(112, 80, 9990, sram_bandwidth_B_per_cycle=16).buffer_bytes) == (
+        (112 + 80) * 9990 * 2 + 112 * 80 * 4
+    )
+
+
+@pytest.mark.parametrize("bandwidth", [512.0, 5120.0, 65536.0])
+def test_never_beats_the_roofline(bandwidth):
+    rng = np.random.default_rng(1)
+    m, n, k = np.exp(rng.uniform(0, 10, (3, 4096))).round()
+    sms = rng.integers(1, 200, 4096).astype(np.float32)
+    got = compute(m, n, k, sms=sms, sram_bandwidth_B_per_cycle=bandwidth)
+    assert np.all(got.cycles >= m * n * k / (sms * 512) * (1 - 1e-6))
