@@ -26,9 +26,9 @@ from scipy.optimize import least_squares
 from dse.validation.tables import read_table, text
 from hwmodels.accelerators import simt
 from hwmodels.accelerators.catalog import catalog, find_entry
-from hwmodels.accelerators.costing import chip_areas
 from hwmodels.accelerators.entry import ChipEntry
 from hwmodels.accelerators.headline import headline
+from hwmodels.accelerators.rates import chip_areas
 from hwmodels.parts import die, mac, register_file, sram
 from hwmodels.technology import Technology
 

@@ -11,14 +11,12 @@ import jax.numpy as jnp
 
 from hwmodels import reduce
 from hwmodels.accelerators.base import Accelerator
-from hwmodels.accelerators.costing import (
-    LAUNCH_S,
-    Rates,
+from hwmodels.accelerators.rates import LAUNCH_S, Rates, prepare
+from hwmodels.accelerators.work import (
     Work,
     bound_terms,
     contraction_work,
     energy_terms,
-    prepare,
     time_terms,
     vector_work,
 )

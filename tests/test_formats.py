@@ -9,7 +9,7 @@ from hwmodels import VARIANTS, InputError, Workload, evaluate, load_workload
 from hwmodels.parts import mac, sparsity
 from hwmodels.quantity import structure
 from hwmodels.workloads import mlp
-from hwmodels.workloads.workload import Operation, Tensor, Widths
+from hwmodels.workloads.operation import Operation, Tensor, Widths
 
 LARGE = load_workload("mlp-large")
 CLASSES = ("weight_format", "activation_format", "gradient_format")

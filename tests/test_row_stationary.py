@@ -15,7 +15,7 @@ from hwmodels.mapping.row_stationary import (
     cost,
     sets_of,
 )
-from hwmodels.workloads.workload import Convolution
+from hwmodels.workloads.operation import Convolution
 
 EYERISS = "1.0V 200MHz core 60MHz link"
 TINY = Convolution(n=1, c=2, k=2, p=3, q=4, r=2, s=2)

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from hwmodels import VARIANTS, Relax
-from hwmodels.accelerators.costing import contraction_work, prepare
+from hwmodels.accelerators.rates import prepare
+from hwmodels.accelerators.work import contraction_work
 from hwmodels.mapping.tiling import dram_passes
 from hwmodels.quantity import quantities
 from hwmodels.relax import EXACT

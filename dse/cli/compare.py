@@ -13,7 +13,7 @@ from dse.cli.evaluate import NAME, totals
 from dse.comparison import UNCERTAINTY, Comparison, compare
 from dse.iso import ISO
 from hwmodels import load_workload
-from hwmodels.accelerators.costing import LAUNCH_S
+from hwmodels.accelerators.rates import LAUNCH_S
 from hwmodels.errors import check_choice
 from hwmodels.evaluate import RESIDENCY
 

@@ -13,7 +13,7 @@ from dse.breakdown import Breakdown, break_down, chip_name, energy_by_part, find
 from dse.cli.common import human, print_json, print_table
 from dse.store import RunFolder, provenance
 from hwmodels import load_workload
-from hwmodels.accelerators.costing import LAUNCH_S
+from hwmodels.accelerators.rates import LAUNCH_S
 from hwmodels.errors import check_choice
 from hwmodels.evaluate import RESIDENCY
 

@@ -15,7 +15,7 @@ from dse.evaluating import Options
 from dse.space import Space
 from dse.store import RunFolder, default_folder
 from hwmodels import VARIANTS, WORKLOADS, InputError
-from hwmodels.accelerators.costing import LAUNCH_S
+from hwmodels.accelerators.rates import LAUNCH_S
 from hwmodels.errors import check_choice
 
 _COLUMNS = {

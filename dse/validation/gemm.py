@@ -32,7 +32,8 @@ from hwmodels.fleet.scaling import Fleet
 from hwmodels.metrics import Metrics
 from hwmodels.parts.mac import FORMATS
 from hwmodels.workloads.numeric import Operations
-from hwmodels.workloads.workload import Operation, Tensor, Workload
+from hwmodels.workloads.operation import Operation, Tensor
+from hwmodels.workloads.workload import Workload
 
 LATENCY, POWER = "latency_us", "power_W"
 MICRO = 1e-6

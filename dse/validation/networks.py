@@ -14,7 +14,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from hwmodels.errors import InputError
-from hwmodels.workloads.workload import Convolution, Operation, Tensor, Workload
+from hwmodels.workloads.operation import Convolution, Operation, Tensor
+from hwmodels.workloads.workload import Workload
 
 
 @dataclass(frozen=True)

@@ -32,7 +32,8 @@ from typing import Any
 from hwmodels.accelerators.catalog import load_entry
 from hwmodels.errors import check_choice
 from hwmodels.evaluate import evaluate
-from hwmodels.workloads.workload import Operation, Tensor, Workload
+from hwmodels.workloads.operation import Operation, Tensor
+from hwmodels.workloads.workload import Workload
 
 DDR3_SHARE = 0.9
 LANES = 256

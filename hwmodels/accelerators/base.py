@@ -1,7 +1,7 @@
 """What every accelerator variant shares, so that they differ in named structure only.
 
 A variant is a frozen dataclass of floating leaves: technology, clock, power cap, on-chip buffer,
-DRAM and links are the same fields with the same models for all (`hwmodels.accelerators.costing`);
+DRAM and links are the same fields with the same models for all (`hwmodels.accelerators.rates`);
 a variant adds its compute structure and its methods. To add one: subclass `Accelerator` in a
 file of its own, decorate it with `register`, and list it in `hwmodels/accelerators/__init__.py`.
 """
@@ -12,11 +12,12 @@ import dataclasses
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, ClassVar, NamedTuple, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 import jax
 import jax.numpy as jnp
 
+from hwmodels.accelerators.shared import Buffer, Compute, Tuning
 from hwmodels.parts import die, mac, sparsity, sram
 from hwmodels.parts.dram import Dram
 from hwmodels.parts.link import Link
@@ -25,57 +26,10 @@ from hwmodels.quantity import part, quantity, read_quantities, replace_quantitie
 from hwmodels.relax import Relax
 from hwmodels.technology import Process, Technology
 from hwmodels.workloads.numeric import Contractions, Totals
-from hwmodels.workloads.workload import Widths
+from hwmodels.workloads.operation import Widths
 
-GHZ, MIB = 1e9, 2.0**20
+GHZ = 1e9
 SAME = "same"  # as `number_format`
-
-
-@jax.tree_util.register_dataclass
-@dataclass(frozen=True)
-class Buffer:
-    """The shared on-chip SRAM between DRAM and the compute units (scratchpad, L2, last level)."""
-
-    capacity: Any = quantity(32, "MiB", MIB, low=1 / 64, high=4096, doc="capacity")
-    bandwidth: Any = quantity(
-        8192, "B_per_cycle", low=16, high=2**20, doc="bytes read or written a cycle"
-    )
-
-
-@jax.tree_util.register_dataclass
-@dataclass(frozen=True)
-class Tuning:
-    """What calibration to measurements sets; ideal by default."""
-
-    compute_efficiency: Any = quantity(
-        1.0, low=0.05, high=1.0, doc="share of the peak rate that busy compute units reach"
-    )
-    dram_efficiency: Any = quantity(
-        1.0, low=0.05, high=1.0, doc="share of the DRAM bandwidth that streams reach"
-    )
-    overlap: Any = quantity(
-        1.0, low=0.0, high=1.0, doc="share of DRAM time or other work, the shorter, that is hidden"
-    )
-    overhead: Any = quantity(
-        0.0, "us", 1e-6, low=0.0, high=1000, doc="time of an operation beyond the runtime's launch"
-    )
-    energy_scale: Any = quantity(
-        1.0, low=0.1, high=10, doc="dynamic energy of the die, relative to the parts' sum"
-    )
-
-
-class Compute(NamedTuple):
-    """What the compute structure of a variant does with one contraction.
-
-    `cycles`: busy cycles of the arrays; `overhead`: cycles of fill and drain that nothing
-    hides; `buffer_bytes`: bytes read from and written to the shared buffer; `delivered`: those of
-    them that pay `delivery_energy`, all by default.
-    """
-
-    cycles: Any
-    overhead: Any
-    buffer_bytes: Any
-    delivered: Any = None
 
 
 @dataclass(frozen=True)

@@ -14,8 +14,8 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from hwmodels.accelerators.costing import prepare
 from hwmodels.accelerators.entry import NO_CAP_W, ChipEntry
+from hwmodels.accelerators.rates import prepare
 from hwmodels.relax import EXACT
 from hwmodels.workloads.numeric import RESIDENT_ROLES, Totals
 

@@ -22,7 +22,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from hwmodels.accelerators.base import Accelerator, Compute, register
+from hwmodels.accelerators.base import Accelerator, register
+from hwmodels.accelerators.shared import Compute
 from hwmodels.parts import mac, sram, vector_unit
 from hwmodels.parts.mac import ACCUMULATOR_BYTES, FORMATS
 from hwmodels.quantity import quantity

@@ -41,7 +41,8 @@ from typing import Any, ClassVar
 import jax
 import jax.numpy as jnp
 
-from hwmodels.accelerators.base import MIB, Accelerator, Buffer, Compute, register
+from hwmodels.accelerators.base import Accelerator, register
+from hwmodels.accelerators.shared import MIB, Buffer, Compute
 from hwmodels.parts import die, mac, register_file, sram, vector_unit
 from hwmodels.parts.mac import ACCUMULATOR_BYTES, FORMATS
 from hwmodels.quantity import part, quantity, static

@@ -29,7 +29,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from hwmodels.accelerators.base import Accelerator, Compute, register
+from hwmodels.accelerators.base import Accelerator, register
+from hwmodels.accelerators.shared import Compute
 from hwmodels.parts import mac, register_file, vector_unit
 from hwmodels.parts.mac import ACCUMULATOR_BYTES, FORMATS
 from hwmodels.quantity import quantity, static

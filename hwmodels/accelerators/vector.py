@@ -20,7 +20,8 @@ from typing import Any
 
 import jax.numpy as jnp
 
-from hwmodels.accelerators.base import Accelerator, Compute, register
+from hwmodels.accelerators.base import Accelerator, register
+from hwmodels.accelerators.shared import Compute
 from hwmodels.parts import mac, sram, vector_unit
 from hwmodels.parts.mac import ACCUMULATOR_BYTES, FORMATS
 from hwmodels.quantity import quantity, static

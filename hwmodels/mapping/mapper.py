@@ -27,7 +27,7 @@ from hwmodels.mapping.mapping import Mapping
 from hwmodels.mapping.mapspace import structures
 from hwmodels.mapping.nest import Counts
 from hwmodels.mapping.problem import Problem, problem_of
-from hwmodels.workloads.workload import Operation
+from hwmodels.workloads.operation import Operation
 
 LIMIT = 2**21  # mappings counted before polishing, over all structures
 LEAST = 2**14  # and of one structure

@@ -22,7 +22,7 @@ from typing import Any
 import jax
 
 from hwmodels.errors import InputError
-from hwmodels.workloads.workload import Operation
+from hwmodels.workloads.operation import Operation
 
 TENSORS = ("W", "I", "O")
 LARGEST = 2**31  # of a size; the mapper lists some 2 sqrt(size) trip counts

@@ -40,7 +40,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from hwmodels.errors import InputError
-from hwmodels.workloads.workload import Convolution
+from hwmodels.workloads.operation import Convolution
 
 # An estimate: published mappings keep 135 of at most 140 and 156 of 168 elements busy.
 BUSY = 0.9

@@ -1,7 +1,8 @@
 """Workloads: the operations of one step, traced from a JAX function or given."""
 
+from hwmodels.workloads.operation import Operation, Tensor
 from hwmodels.workloads.registry import WORKLOADS, load_workload
 from hwmodels.workloads.tracing import trace
-from hwmodels.workloads.workload import Operation, Tensor, Workload
+from hwmodels.workloads.workload import Workload
 
 __all__ = ["WORKLOADS", "Operation", "Tensor", "Workload", "load_workload", "trace"]

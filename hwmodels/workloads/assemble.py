@@ -7,8 +7,8 @@ import math
 from collections.abc import Mapping
 
 from hwmodels.workloads.groups import Group, reads_of
+from hwmodels.workloads.operation import Operation, Tensor
 from hwmodels.workloads.program import Program, Ref, Value
-from hwmodels.workloads.workload import Operation, Tensor
 
 _NAMED_OPERATORS = 4
 

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from hwmodels.workloads.workload import Convolution
+from hwmodels.workloads.operation import Convolution
 
 
 @dataclass(frozen=True)

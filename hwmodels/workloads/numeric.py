@@ -17,7 +17,8 @@ import jax
 import numpy as np
 
 if TYPE_CHECKING:
-    from hwmodels.workloads.workload import Operation, Tensor, Widths, Workload
+    from hwmodels.workloads.operation import Operation, Tensor, Widths
+    from hwmodels.workloads.workload import Workload
 
 # Roles that may stay on chip between operations and steps; "input" (the batch) always streams in.
 RESIDENT_ROLES = ("parameter", "gradient", "optimizer_state", "activation")

@@ -6,8 +6,8 @@ from collections import Counter
 from dataclasses import dataclass
 
 from hwmodels.workloads.assemble import Assembler
+from hwmodels.workloads.operation import Tensor
 from hwmodels.workloads.program import Value
-from hwmodels.workloads.workload import Tensor
 
 _Width = tuple[float, bool]  # bits per element, floating
 
