@@ -1,10 +1,10 @@
 """Two designs on one workload: where the difference comes from, and whether it can be trusted.
 
 Differences are B - A and add up exactly: those of operations to the total, those of terms too.
-Each ratio has an uncertainty, the model's own, from `UNCERTAINTY`. Errors of A and B are taken as
-independent and add in squares,
+Each ratio has an uncertainty, the model's own: what its predictions miss measurements by
+(`UNCERTAINTY`). Errors of A and B are taken as independent and add in squares,
 
-    u = exp(sigma sqrt(2)),
+    u = exp(sqrt(sigma_A^2 + sigma_B^2)),
 
 but where A and B share variant and node they have the same formulas and constants wrong in the
 same way, and half of u cancels (in the logarithm). A ratio between 1/u and u, one standard
@@ -17,24 +17,32 @@ import math
 from dataclasses import dataclass, field
 from typing import Any
 
+import jax
 import pandas as pd
 
 from dse.breakdown import TERMS, Breakdown, break_down
 from dse.iso import ISO, to_equal, to_node
 from hwmodels import Workload, evaluate
 from hwmodels.accelerators.base import Accelerator
+from hwmodels.accelerators.shared import Tuning
 from hwmodels.errors import check_choice
 
-# One standard deviation of log(predicted / real), and where it comes from.
+# One standard deviation of log(predicted / measured), root mean square over the rows that
+# `dse validate` compares, and what was measured.
 UNCERTAINTY = {
-    "time": (0.15, "measured matrix products, `dse validate gemm`: mean errors 8 to 15% by device "
-                   "for calibrated chips; operations that are no products were not measured"),
-    "energy": (0.30, "as power: no energies of steps were measured"),
-    "power": (0.30, "published powers, `dse validate chips`: mean error 30% at most"),
-    "peak_power": (0.30, "as power"),
-    "area": (0.25, "published die areas, `dse validate chips`: median error 25% at most"),
+    "time": (0.25, "bf16 matrix products of four chips, only their launch cost fitted, `dse "
+                   "validate gemm`: 0.03 to 0.28; other operations were not measured"),
+    "energy": (0.33, "as power: no energies of steps were measured"),
+    "power": (0.33, "as peak power; typical powers of small edge chips miss by 0.7"),
+    "peak_power": (0.33, "17 published peak powers, `dse validate chips`"),
+    "area": (0.32, "17 published die areas, `dse validate chips`"),
 }  # fmt: skip
-KINSHIP = 0.5  # what is left of the uncertainty between two designs of one variant and node
+# Time on a chip that is calibrated to measurements: left-out rows miss by 0.02 to 0.14, doubled
+# for operations that are no matrix products; an estimate.
+CALIBRATED = 0.15
+# What is left of the uncertainty between two designs of one variant and node. Die areas: pairs of
+# one variant miss each other by 0.33 against 0.45 of all; of one node too, all but one by 0 to 0.2.
+KINSHIP = 0.5
 EQUAL = 1e-6  # relative: rounding of float32
 
 
@@ -153,9 +161,14 @@ class Comparison:
 
 def uncertainty(a: Accelerator, b: Accelerator, quantity: str) -> float:
     """The factor that a ratio of `quantity` may be wrong by, one standard deviation."""
-    sigma = math.sqrt(2.0) * UNCERTAINTY[quantity][0]
+    sigma = math.hypot(_sigma(a, quantity), _sigma(b, quantity))
     same_node = abs(float(a.technology.node) / float(b.technology.node) - 1.0) < EQUAL
     return math.exp(sigma * (KINSHIP if same_node and a.NAME == b.NAME else 1.0))
+
+
+def _sigma(chip: Accelerator, quantity: str) -> float:
+    calibrated = jax.tree.map(float, chip.tuning) != Tuning()
+    return CALIBRATED if quantity == "time" and calibrated else UNCERTAINTY[quantity][0]
 
 
 def compare(

@@ -47,7 +47,8 @@ def evaluate(
       chip: any variant of `hwmodels.VARIANTS`; its leaves may be traced.
       workload: from `hwmodels.trace` or `hwmodels.load_workload`.
       fleet: how many chips and how they are wired; default one chip, links as a 2-D torus.
-      runtime: launch cost between operations: "eager", "graph" or "none".
+      runtime: launch cost between operations: "eager", "graph", "none", or "alone", the
+        chip's measured cost of launching and waiting for each operation by itself.
       residency: "warm": tensors that fit stay on chip between operations and steps; "cold":
         every operation starts and ends in DRAM.
       relax: how ceilings and maxima differentiate; forward values are exact by default.

@@ -113,7 +113,7 @@ def test_rows_are_what_evaluate_says(tmp_path: Path) -> None:
     sizes = [(512, 384, 1000), (7, 9, 11), (100, 8192, 64)]
     got = measure(chip, products(sizes, "bf16")).time
     for size, time in zip(sizes, got, strict=True):
-        alone = evaluate(chip, product(*size, 16.0), runtime="none", residency="cold")
+        alone = evaluate(chip, product(*size, 16.0), runtime="alone", residency="cold")
         np.testing.assert_allclose(time, alone.time, rtol=1e-6)
 
 

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import math
+from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from dse.cli.main import main
-from dse.comparison import KINSHIP, UNCERTAINTY, Comparison, Ratio, compare, uncertainty
+from dse.comparison import CALIBRATED, KINSHIP, UNCERTAINTY, Comparison, Ratio, compare, uncertainty
 from dse.iso import to_equal, to_node
+from dse.plots.difference import difference
 from hwmodels import VARIANTS, InputError, evaluate, load_workload
 
 # One structure, so one compilation; sizes far from round.
@@ -67,13 +70,17 @@ def test_a_chip_equals_itself() -> None:
 
 def test_uncertainty_by_hand() -> None:
     kin = SMALL.replace(arrays=5)
-    apart = math.sqrt(0.15**2 + 0.15**2)
-    assert UNCERTAINTY["time"][0] == 0.15
+    apart = math.sqrt(0.25**2 + 0.25**2)
+    assert UNCERTAINTY["time"][0] == 0.25
     assert uncertainty(SMALL, LARGE, "time") == pytest.approx(math.exp(apart))  # another node
     assert uncertainty(SMALL, kin, "time") == pytest.approx(math.exp(KINSHIP * apart))
+    measured = LARGE.replace(tuning_dram_efficiency=0.83)
+    apart = math.sqrt(0.25**2 + CALIBRATED**2)
+    assert uncertainty(SMALL, measured, "time") == pytest.approx(math.exp(apart))
+    assert uncertainty(SMALL, measured, "area") == uncertainty(SMALL, LARGE, "area")
     vector = VARIANTS["vector"]()
     assert float(vector.technology.node) == float(SMALL.technology.node)
-    assert uncertainty(SMALL, vector, "area") == pytest.approx(math.exp(math.sqrt(2) * 0.25))
+    assert uncertainty(SMALL, vector, "area") == pytest.approx(math.exp(math.sqrt(2) * 0.32))
     # Inside on both sides of 1, and only there.
     inside = [Ratio("time", 1.0, b, 1.25).within for b in (0.79, 0.81, 1.0, 1.24, 1.26)]
     assert inside == [False, True, True, True, False]
@@ -154,12 +161,12 @@ def test_every_variant_can_be_scaled() -> None:
         )
 
 
-def test_the_command(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     assert main(["compare", "tpu_v4", "systolic", "--iso", "area"]) == 0
     text = capsys.readouterr().out
     first = text.splitlines()[0]
     assert first.startswith("systolic is ")
-    assert "the model's uncertainty of 1.11x" in first
+    assert "the model's uncertainty of 1.16x" in first
     assert "B at A's area: scaled by" in text
     for part in ("B - A by operation", "B - A by term", "others", "sum", "static", "launch"):
         assert part in text
@@ -170,6 +177,22 @@ def test_the_command(capsys: pytest.CaptureFixture[str]) -> None:
     assert differences * 1e6 == pytest.approx(times, rel=1e-9)
     assert answer["ratios"]["area"]["uncertainty"] > 1
     assert answer["changes"] == []
+    out = tmp_path / "pair"
+    assert main(["compare", "tpu_v4", "systolic", "--out", str(out)]) == 0
+    assert f"written: {out}" in capsys.readouterr().out
+    table = pd.read_csv(out / "by_operation.csv")
+    assert table["difference_s"].sum() * 1e6 == pytest.approx(times, rel=1e-6)
+    assert "tpu_v4" in (out / "difference.svg").read_text()
+    assert json.loads((out / "manifest.json").read_text())["headline"] == answer["headline"]
+
+
+def test_the_plot_draws_both_sides() -> None:
+    time = pd.DataFrame({"label": ["a", "b_$x$"], "A": [3.0, 1.0], "B": [2.0, 0.0]})
+    energy = pd.DataFrame({"label": ["mac"], "A": [0.0], "B": [5.0]})
+    left, right = difference(time, energy, ("x", "y"), "a title").axes
+    assert [bar.get_width() for bar in left.patches] == [3.0, 1.0, 2.0, 0.0]
+    assert [text.get_text() for text in left.texts] == ["0.67x", "only A"]
+    assert [text.get_text() for text in right.texts] == ["only B"]
 
 
 @pytest.mark.parametrize(

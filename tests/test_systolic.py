@@ -8,8 +8,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from hwmodels import Relax
+from hwmodels import Relax, evaluate, load_workload
 from hwmodels.accelerators import Systolic
+from hwmodels.parts import sram
 from hwmodels.workloads.numeric import Contractions
 
 SHARED = Path(__file__).parents[2] / "shared" / "data"
@@ -87,6 +88,41 @@ def test_double_buffered_by_hand():
     # 8 cycles each to drain.
     got = compute(5, 11, 3, rows=8.0, columns=4.0, dataflow=FLOWS["os"])
     assert (float(got.cycles), float(got.overhead)) == (2 * 8 + 3, 10)
+
+
+def test_own_accumulators_by_hand():
+    # R = 8, C = 4, m = 41, n = 11, k = 19: 3 x 3 folds; 16 rows of sums: 3 blocks of 14 steps.
+    own = {"rows": 8.0, "columns": 4.0, "accumulators": "own", "accumulator_rows": 16.0}
+    got = compute(41, 11, 19, **own)
+    assert float(got.cycles) == 27 * 14  # a load of 7 hides
+    # Inputs once for each fold along n, weights for each block, sums leave once.
+    assert float(got.buffer_bytes) == 2 * (3 * 41 * 19 + 3 * 19 * 11) + 4 * 41 * 11
+    # Held whole, weights are loaded once; the streamed dimension of input-stationary is n.
+    got = compute(41, 11, 19, **own | {"accumulator_rows": 64.0})
+    assert float(got.buffer_bytes) == 2 * (3 * 41 * 19 + 19 * 11) + 4 * 41 * 11
+    got = compute(11, 41, 19, dataflow=FLOWS["is"], **own)
+    assert float(got.buffer_bytes) == 2 * (3 * 41 * 19 + 3 * 19 * 11) + 4 * 41 * 11
+    # Too few rows do not hide the load: 3 folds of ceil(190 / 3) rows, 2 blocks of 10 steps.
+    got = compute(20, 4, 190, **own | {"rows": 64.0})
+    assert float(got.cycles) == 5 * 64 + 10
+    # Output-stationary arrays keep sums in themselves either way.
+    settings = {"rows": 8.0, "columns": 4.0, "dataflow": FLOWS["os"]}
+    assert compute(41, 11, 19, accumulators="own", **settings) == compute(41, 11, 19, **settings)
+
+
+def test_own_accumulators_cost_area_and_energy_and_save_traffic():
+    shared = Systolic()
+    own = shared.replace(accumulators="own")
+    process = shared.technology.resolve()
+    # 4 arrays x 4096 rows x 128 columns of 4 bytes.
+    assert float(own.local_sram) == 4 * 4096 * 128 * 4
+    assert float(own.areas(process)["local"]) > 8 * 4 * 4096 * 128 * 4 * float(process.sram_cell)
+    one = float(sram.energy(process, 4096 * 512.0, 1024.0))
+    assert float(own.mac_energy(process)["local"]) == pytest.approx(8 * one / 128, rel=1e-6)
+    workload = load_workload("mlp-large")
+    a, b = evaluate(shared, workload), evaluate(own, workload)
+    assert float(b.work_terms["buffer_bytes"]) < 0.5 * float(a.work_terms["buffer_bytes"])
+    assert float(b.time) <= float(a.time)
 
 
 def test_folds_and_batches_are_dealt_out_over_the_arrays():

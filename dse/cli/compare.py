@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any
 
 import click
@@ -12,12 +13,14 @@ from dse.cli.common import print_json, print_table
 from dse.cli.evaluate import NAME, totals
 from dse.comparison import UNCERTAINTY, Comparison, compare
 from dse.iso import ISO
+from dse.store import RunFolder, provenance
 from hwmodels import load_workload
 from hwmodels.accelerators.rates import LAUNCH_S
 from hwmodels.errors import check_choice
 from hwmodels.evaluate import RESIDENCY
 
 SHOWN = 8  # operations
+LABEL = 28  # letters of a name in the plot
 UNITS = {"time": (1e6, "us"), "energy": (1e3, "mJ"), "power": (1.0, "W"),
          "peak_power": (1.0, "W"), "area": (1e6, "mm2")}  # fmt: skip
 
@@ -27,7 +30,8 @@ UNITS = {"time": (1e6, "us"), "energy": (1e3, "mJ"), "power": (1.0, "W"),
 Examples:
   dse compare tpu_v4 a100_40gb
   dse compare v100 h100 --iso node
-  dse compare tpu_v4 simt --workload mlp --iso area --json"""
+  dse compare tpu_v4 simt --workload mlp --iso area --json
+  dse compare gaudi2 a100_80gb --iso power --out runs/pair"""
 )
 @click.argument("a")
 @click.argument("b")
@@ -38,15 +42,18 @@ Examples:
               help="Launch cost between operations.")  # fmt: skip
 @click.option("--residency", default="warm", show_default=True, metavar="|".join(RESIDENCY),
               help="warm: tensors that fit stay on chip; cold: everything in DRAM.")  # fmt: skip
+@click.option("--out", metavar="DIR", help="New folder for the tables and a plot of both.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def command(
-    a: str, b: str, workload: str, iso: str | None, runtime: str, residency: str, as_json: bool
-) -> None:
+    a: str, b: str, workload: str, iso: str | None, runtime: str, residency: str,
+    out: str | None, as_json: bool,
+) -> None:  # fmt: skip
     """Compare chips A and B on a workload: the difference by operation and by term.
 
     A and B are names of the catalog (dse chips), paths of TOML files, or variants' names for
     their default designs. Differences are B - A and add up to the total. A ratio inside the
-    model's own uncertainty (one standard deviation) is said to be so.
+    model's own uncertainty (one standard deviation) is said to be so. With --out: both tables as
+    CSV and parquet, and time and energy of both side by side, as PNG, SVG and PDF.
     """
     check_choice("--runtime", runtime, LAUNCH_S)
     check_choice("--residency", residency, RESIDENCY)
@@ -54,20 +61,43 @@ def command(
         check_choice("--iso", iso, ISO)
     first, second = find_chip(a), find_chip(b)
     traced = load_workload(workload)
-    found = compare(
-        chip_name(a),
-        first,
-        chip_name(b),
-        second,
-        traced,
-        iso=iso,
-        runtime=runtime,
-        residency=residency,
-    )
+    with contextlib.ExitStack() as stack:
+        run = stack.enter_context(RunFolder.create(out)) if out else None
+        found = compare(
+            chip_name(a), first, chip_name(b), second, traced, iso=iso, runtime=runtime,
+            residency=residency,
+        )  # fmt: skip
+        answer = summary(found)
+        if run:
+            draw(found, run)
+            for table in ("by_operation", "by_term"):
+                run.write_table(table, getattr(found, table))
+            facts = {k: v for k, v in answer.items() if k not in ("by_operation", "by_term")}
+            run.write_manifest({**facts, "provenance": provenance()})
+            run.commit()
     if as_json:
-        print_json(summary(found))
+        print_json({**answer, **({"run_dir": str(run.path)} if run else {})})
         return
     _show(found)
+    if run:
+        click.echo(f"\nwritten: {run.path}")
+
+
+def draw(found: Comparison, run: RunFolder) -> None:
+    """Time by operation and energy by part of both, into a run folder."""
+    from dse.plots import style
+    from dse.plots.difference import difference
+
+    time = operations(found)[:-1]
+    names = time["operation"].map(lambda name: short_name(name, LABEL))
+    label = names + time["phase"].map(lambda phase: f" ({phase})" if phase else "")
+    time = time.assign(label=label)[["label", "A us", "B us"]]
+    energy = terms(found).query("of == 'energy, mJ' and term != 'sum' and (A > 0 or B > 0)")
+    figure = difference(
+        time.rename(columns={"A us": "A", "B us": "B"}), energy.rename(columns={"term": "label"}),
+        (found.a.name, found.b.name), found.headline.split(", mostly")[0],
+    )  # fmt: skip
+    style.save(figure, run.folder / "difference")
 
 
 def summary(found: Comparison) -> dict[str, Any]:

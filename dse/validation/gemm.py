@@ -1,9 +1,8 @@
 """Measured latencies of matrix products on real chips, against the model that sweeps use.
 
-A row is one product (M, K) x (K, N) on a device of the catalog, a workload of one operation
-without a runtime's launch: what a launch and its wait cost a device is its `tuning_overhead_us`.
-The number format is the row's. Where operands lie when the clock starts is one rule for each kind
-of memory:
+A row is one product (M, K) x (K, N) on a device of the catalog, a workload of one operation timed
+alone: what a launch and its wait cost a device is its `tuning_overhead_us`. The number format is
+the row's. Where operands lie when the clock starts is one rule for each kind of memory:
 
 * caches that the hardware manages (simt, vector): "cold", everything starts and ends in DRAM.
   Products of a benchmark loop that fit the L2 find operands there, but are so short that the
@@ -70,7 +69,7 @@ def measure(chip: Accelerator, operations: Operations) -> Metrics:
 
     def one(operation: Operations) -> Metrics:
         return model(
-            chip, operation, Fleet(), training=False, runtime="none",
+            chip, operation, Fleet(), training=False, runtime="alone",
             residency=RESIDENCY[chip.NAME], stacked=True,
         )  # fmt: skip
 

@@ -59,6 +59,8 @@ class Accelerator:
     IDLE_W_PER_M2: ClassVar[float] = 0.02e6
     NAME: ClassVar[str] = ""
     HAS_DRAM: ClassVar[bool] = True
+    # Numbers that not every chip of the variant has: a catalog file may leave them out.
+    OPTIONAL: ClassVar[tuple[str, ...]] = ()
     # Operands whose zeros a skipping array leaves out.
     SKIPS: ClassVar[tuple[str, ...]] = ("lhs_density", "rhs_density")
 

@@ -136,6 +136,7 @@ def _options(variant: str) -> dict[str, tuple[str, ...]]:
 def required(variant: str) -> list[str]:
     """Names that a file must state: node, clock, buffer, and the variant's own numbers."""
     shared = {f.name for f in fields(Accelerator)}
+    shared |= set(VARIANTS[variant].OPTIONAL)
     own = [n for n, q in quantities(VARIANTS[variant]).items() if q.path[0] not in shared]
     return ["node_nm", "clock_GHz", "sram_capacity_MiB", "number_format", *own]
 

@@ -25,7 +25,9 @@ RESIDENT_SHARE = 0.5
 SMALLEST_CLOCK = 1e6  # [Hz]; a chip whose static power exceeds its cap: finite, margin negative
 # Time from the end of one kernel to the start of the next: a host launch [s], a node of a
 # captured graph, or nothing (a statically scheduled program). The same for all variants.
-LAUNCH_S = {"eager": 5e-6, "graph": 1e-6, "none": 0.0}
+# "alone": each operation is launched and waited for by itself, as benchmarks time it; what that
+# costs beyond the device's own time is the chip's `tuning.overhead`.
+LAUNCH_S = {"eager": 5e-6, "graph": 1e-6, "none": 0.0, "alone": 0.0}
 
 
 @dataclass(frozen=True)
@@ -125,7 +127,7 @@ def prepare(
         dram_period=1.0 / (dram_bandwidth * tuning.dram_efficiency) if chip.HAS_DRAM else 0.0,
         exposed=1.0 - tuning.overlap,
         dram_latency=chip.dram.latency,
-        launch=LAUNCH_S[runtime] + tuning.overhead,
+        launch=LAUNCH_S[runtime] + (tuning.overhead if runtime == "alone" else 0.0),
         dense=chip.dense,
         buffer_energy=buffer_energy,
         dram_energy=dram_energy,

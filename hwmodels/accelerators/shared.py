@@ -39,7 +39,12 @@ class Tuning:
         1.0, low=0.0, high=1.0, doc="share of DRAM time or other work, the shorter, that is hidden"
     )
     overhead: Any = quantity(
-        0.0, "us", 1e-6, low=0.0, high=1000, doc="time of an operation beyond the runtime's launch"
+        0.0,
+        "us",
+        1e-6,
+        low=0.0,
+        high=1000,
+        doc="launch and wait of one timed alone",
     )
     energy_scale: Any = quantity(
         1.0, low=0.1, high=10, doc="dynamic energy of the die, relative to the parts' sum"
