@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from hwmodels.workloads.groups import Group, reads_of
 from hwmodels.workloads.operation import Operation, Tensor
 from hwmodels.workloads.program import Program, Ref, Value
+from hwmodels.workloads.sharding import Marks, Sharding
 
 _NAMED_OPERATORS = 4
 
@@ -22,10 +23,11 @@ class Assembler:
         groups: list[Group],
         phases: dict[int, str],
         roles: dict[int, str],
+        sharding: Sharding,
         densities: Mapping[str, float],
     ):
         self.program, self.groups, self.phases = program, groups, phases
-        self.roles, self.densities = roles, densities
+        self.roles, self.sharding, self.densities = roles, sharding, densities
         self.readers: dict[int, set[int]] = {}
         for number, group in enumerate(groups):
             for operator in group.operators:
@@ -88,6 +90,7 @@ class Assembler:
             extra = [self._tensor(v, n) for v, n in reads if n > 1]
             results = [self._tensor(v, v.elements) for v in writes if v.elements > 1]
         costs = [operator.cost for operator in group.operators]
+        marks = self._marks(group)
         return Operation(
             kind=group.kind if group.kind != "scalar" else "vector",
             name=_name(group, phase),
@@ -106,6 +109,21 @@ class Assembler:
             lhs_density=densities[0],
             rhs_density=densities[1],
             convolution=shape.convolution if shape else None,
+            **dataclasses.asdict(marks),
+        )
+
+    def _marks(self, group: Group) -> Marks:
+        """Those of the contraction, or of the largest operator; sums of all of them."""
+        main = group.head
+        if main.cost.shape is None:
+            marks = self.sharding.marks
+            main = max(
+                group.operators,
+                key=lambda o: (o.space, bool(marks[o.index].spread), bool(marks[o.index].split)),
+            )
+        found = [self.sharding.marks[operator.index] for operator in group.operators]
+        return dataclasses.replace(
+            self.sharding.marks[main.index], reduced=sum(marks.reduced for marks in found)
         )
 
     def _tensor(self, value: Value, elements: float) -> Tensor:

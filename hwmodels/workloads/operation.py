@@ -11,6 +11,9 @@ from hwmodels.workloads.numeric import RESIDENT_ROLES
 KINDS = ("contraction", "vector", "movement")
 PHASES = ("forward", "backward", "optimizer")
 ROLES = ("input", *RESIDENT_ROLES)
+# Sizes of a contraction, and of any other operation.
+SIZES = ("batch", "m", "n", "k", "all")
+PLACES = ("first", "layers", "last", "optimizer")
 # An accelerator may narrow these floats to its operand format; the rest keep the traced width
 # (master weights, their gradients and moments).
 NARROWED_ROLES = ("input", "activation")
@@ -58,6 +61,23 @@ class Tensor:
 
 
 @dataclass(frozen=True)
+class Saved:
+    """Tensors of one kind that the forward phase keeps for the backward phase: `count` of them.
+
+    `split`, `spread`: tensor parallelism divides them, they grow with samples; `core`: selective
+    recomputation makes them again; `place` as in `Operation`.
+    """
+
+    elements: float
+    bits: float
+    count: float
+    place: str
+    split: bool
+    spread: bool
+    core: bool
+
+
+@dataclass(frozen=True)
 class Convolution:
     """The seven dimensions of a convolution, with strides and dilations (per group)."""
 
@@ -85,6 +105,12 @@ class Operation:
     transcendental), of the whole group, once. `flops` follows the convention of XLA's cost
     analysis: 2 per multiply-accumulate, 1 per elementwise arithmetic result,
     transcendentals counted apart.
+
+    What parallel training needs to know (`hwmodels.workloads.sharding`): `split`, `spread`: the
+    size that tensor parallelism divides, and that grows with samples: one of `SIZES` or none;
+    `reduced`: elements of the result that tensor-parallel chips then sum; `core`: what selective
+    recomputation repeats; `place`: where a pipeline runs it, of `PLACES`; `expert`: a product of
+    experts, `exchanged` elements being sent to or from them.
     """
 
     kind: str
@@ -104,10 +130,20 @@ class Operation:
     lhs_density: float = 1.0
     rhs_density: float = 1.0
     convolution: Convolution | None = None
+    split: str = ""
+    spread: str = ""
+    reduced: float = 0.0
+    core: bool = False
+    place: str = "layers"
+    expert: bool = False
+    exchanged: float = 0.0
 
     def __post_init__(self) -> None:
         check_choice("operation.kind", self.kind, KINDS)
         check_choice("operation.phase", self.phase, PHASES)
+        check_choice("operation.place", self.place, PLACES)
+        for name in ("split", "spread"):
+            check_choice(f"operation.{name}", getattr(self, name), ("", *SIZES))
         for tensor in (*self.reads, *self.writes):
             check_choice("tensor.role", tensor.role, ROLES)
         if self.kind == "contraction" and (

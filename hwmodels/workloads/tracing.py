@@ -22,6 +22,8 @@ from hwmodels.workloads.roles import (
     parameter_arguments,
     phases_of,
 )
+from hwmodels.workloads.sharding import Sharding
+from hwmodels.workloads.stages import count_blocks, cut_of, place_rows, saved_of
 from hwmodels.workloads.storage import storage
 from hwmodels.workloads.workload import Workload
 
@@ -84,9 +86,14 @@ def trace(
     groups = fuse(program, phases, fused)
     phase_of = {o.index: p for o, p in zip(program.operators, phases, strict=True)}
     assembler = Assembler(
-        program, groups, phase_of, roles, _checked_densities(densities, program.values)
-    )
+        program, groups, phase_of, roles, Sharding(program, phases, roles),
+        _checked_densities(densities, program.values),
+    )  # fmt: skip
     stored = storage(assembler)
+    unplaced = assembler.operations()
+    layers = count_blocks(unplaced)
+    placed = place_rows(unplaced, layers)
+    rows = merge_equal(placed)
     notes = list(program.notes)
     if max_global_batch is None:
         max_global_batch = batch * _DEFAULT_CHIPS
@@ -96,13 +103,16 @@ def trace(
         )
     return Workload(
         name=name or str(getattr(fn, "__name__", "step")),
-        rows=merge_equal(assembler.operations()),
+        rows=rows,
         samples=batch,
         max_global_batch=float(max_global_batch),
         training=bool(state) and bool(stored.gradients or "optimizer" in phases),
         footprints=stored.footprints,
         gradients=stored.gradients,
         last_gradient_fraction=stored.last_gradient_fraction,
+        layers=layers,
+        cut=cut_of(rows),
+        saved=saved_of(assembler, placed),
         coverage=dict(sorted(program.coverage.items())),
         notes=tuple(notes),
     )

@@ -16,7 +16,7 @@ import pandas as pd
 
 from hwmodels.errors import InputError
 from hwmodels.workloads.numeric import Operations, pack
-from hwmodels.workloads.operation import KINDS, Operation, Tensor, Widths
+from hwmodels.workloads.operation import KINDS, Operation, Saved, Tensor, Widths
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -35,6 +35,9 @@ class Workload:
         backward work can hide.
       coverage: primitive name -> how it was costed: "rule", "elements" or "uncosted".
       notes: remarks of the tracer, such as the branch taken for a conditional.
+      layers: repeated blocks, which a pipeline may cut apart; 1 if none repeat.
+      cut: what one block hands to the next, one block's; None if that is not known.
+      saved: what the forward phase keeps for the backward phase.
       least_rows: kind -> rows that the numeric form has at least; see `same_shapes`.
     """
 
@@ -46,6 +49,9 @@ class Workload:
     footprints: tuple[Tensor, ...]
     gradients: tuple[Tensor, ...] = ()
     last_gradient_fraction: float = 1.0
+    layers: float = 1.0
+    cut: Tensor | None = None
+    saved: tuple[Saved, ...] = ()
     coverage: dict[str, str] = dataclasses.field(default_factory=dict)
     notes: tuple[str, ...] = ()
     least_rows: dict[str, int] = dataclasses.field(default_factory=dict)

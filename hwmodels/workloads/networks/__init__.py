@@ -1,0 +1,1 @@
+"""Networks as plain JAX functions, traced by shape."""
