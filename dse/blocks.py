@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from dse.space import DRAM_KIND
 from hwmodels import Accelerator
+from hwmodels.accelerators.entry import PART_KINDS
 from hwmodels.quantity import quantities
 
 
@@ -21,7 +21,7 @@ class Block:
 
     def __init__(self, axes: dict[str, np.ndarray], most: int):
         self.axes = axes
-        shared = {*quantities(Accelerator), DRAM_KIND}
+        shared = {*quantities(Accelerator), *PART_KINDS}
         own = [name for name in axes if name not in shared]
         self.part: dict[str, int] = {}
         room = most

@@ -17,7 +17,7 @@ import pandas as pd
 
 from hwmodels import VARIANTS, Metrics, Workload, evaluate
 from hwmodels.accelerators.base import Accelerator
-from hwmodels.accelerators.catalog import chips, find_entry, load_chip
+from hwmodels.accelerators.catalog import chips, examples, find_entry, load_chip
 from hwmodels.errors import check_choice
 
 # Terms of time -> how a sentence calls them; further ones come from a variant's own model.
@@ -81,7 +81,7 @@ def find_chip(name: str) -> Accelerator:
         default: Accelerator = VARIANTS[name]()
         return default
     if not name.endswith(".toml") and find_entry(name) is None:
-        check_choice("CHIP", name, ["a path FILE.toml", *VARIANTS, *chips()])
+        check_choice("CHIP", name, ["a path FILE.toml", *VARIANTS, *chips(), *examples()])
     return load_chip(name)
 
 

@@ -32,10 +32,10 @@ from hwmodels.errors import check_choice
 UNCERTAINTY = {
     "time": (0.25, "bf16 matrix products of four chips, only their launch cost fitted, `dse "
                    "validate gemm`: 0.03 to 0.28; other operations were not measured"),
-    "energy": (0.33, "as power: no energies of steps were measured"),
-    "power": (0.33, "as peak power; typical powers of small edge chips miss by 0.7"),
-    "peak_power": (0.33, "17 published peak powers, `dse validate chips`"),
-    "area": (0.32, "17 published die areas, `dse validate chips`"),
+    "energy": (0.32, "as power: no energies of steps were measured"),
+    "power": (0.32, "as peak power; eight published typical powers miss by 0.2"),
+    "peak_power": (0.32, "17 published peak powers, `dse validate chips`"),
+    "area": (0.28, "17 published die areas, `dse validate chips`"),
 }  # fmt: skip
 # Time on a chip that is calibrated to measurements: left-out rows miss by 0.02 to 0.14, doubled
 # for operations that are no matrix products; an estimate.

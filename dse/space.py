@@ -3,7 +3,8 @@
 A point of a space is a vector u in [0, 1)^P, one coordinate a numeric parameter; `values` turns
 it into numbers in the units of their names and `build` into an accelerator and a fleet. Choices
 that are structure (dataflow, topology, number format) are enumerated as `structures`, one
-compilation each; the DRAM kind is a choice among tables of numbers, so it needs none.
+compilation each; DRAM and link kinds are choices among tables of numbers, so they need none. A
+number that a space names itself goes before that of a kind.
 """
 
 from __future__ import annotations
@@ -22,8 +23,8 @@ import numpy as np
 from dse.parameter import KINDS, Parameter
 from dse.readings import Constraint
 from hwmodels import VARIANTS, Accelerator, Fleet, InputError
+from hwmodels.accelerators.entry import PART_KINDS
 from hwmodels.errors import check_choice
-from hwmodels.parts.dram import DRAM_KINDS
 from hwmodels.quantity import quantities, replace_quantities, structure
 
 DRAM_KIND = "dram_kind"
@@ -52,13 +53,13 @@ class Space:
         numbers = quantities(cls)
         names = [p.name for p in self.parameters]
         for name in names:
-            check_choice("parameter", name, [*numbers, *static, DRAM_KIND])
+            check_choice("parameter", name, [*numbers, *static, *PART_KINDS])
             if names.count(name) > 1:
                 raise InputError("parameter", name, "each parameter is named once")
         for p in self.parameters:
             check_choice(f"{p.name}.kind", p.kind, KINDS)
             if p.kind == "choice":
-                allowed = static.get(p.name, tuple(DRAM_KINDS) if p.name == DRAM_KIND else ())
+                allowed = static.get(p.name, tuple(PART_KINDS.get(p.name, ())))
                 if not p.choices:
                     raise InputError(f"{p.name}.choices", "empty", "at least one choice")
                 for choice in p.choices:
@@ -78,10 +79,10 @@ class Space:
         for name, value in self.fixed:
             if name in static:
                 check_choice(name, value, static[name])
-            elif name == DRAM_KIND:
-                check_choice(name, value, DRAM_KINDS)
+            elif name in PART_KINDS:
+                check_choice(name, value, PART_KINDS[name])
             else:
-                check_choice("parameter", name, [*numbers, *static, DRAM_KIND])
+                check_choice("parameter", name, [*numbers, *static, *PART_KINDS])
                 numbers[name].check(value)
             if name in names:
                 raise InputError("fixed", name, "it is also a varying parameter")
@@ -107,25 +108,26 @@ class Space:
     def build(self, values: dict[str, Any], static: dict[str, str]) -> tuple[Accelerator, Fleet]:
         """One design: `values` of the numeric parameters, `static` one of `structures()`."""
         settings: dict[str, Any] = {**dict(self.fixed), **values, **static}
-        kind = settings.pop(DRAM_KIND, None)
-        if kind is not None:
-            settings |= {f"dram_{name}": v for name, v in self._dram(kind).items()}
+        for name in PART_KINDS:
+            kind = settings.pop(name, None)
+            if kind is not None:
+                settings = {**self._of_kind(name, kind), **settings}
         topology = settings.pop("topology", None)
         chip = replace_quantities(VARIANTS[self.variant](), settings)
         return chip, Fleet(topology=topology) if topology else Fleet()
 
-    def _dram(self, kind: Any) -> dict[str, Any]:
+    def _of_kind(self, name: str, kind: Any) -> dict[str, Any]:
         if isinstance(kind, str):
-            return DRAM_KINDS[kind]
-        (choices,) = [p.choices for p in self.parameters if p.name == DRAM_KIND]
-        tables = [DRAM_KINDS[choice] for choice in choices]
+            return PART_KINDS[name][kind]
+        (choices,) = [p.choices for p in self.parameters if p.name == name]
+        tables = [PART_KINDS[name][choice] for choice in choices]
         # A sum of masked constants, not a gather: it vectorises over designs.
         return {
-            name: sum(
-                jnp.where(jnp.round(kind) == i, 1.0, 0.0) * table[name]
+            field: sum(
+                jnp.where(jnp.round(kind) == i, 1.0, 0.0) * table[field]
                 for i, table in enumerate(tables)
             )
-            for name in tables[0]
+            for field in tables[0]
         }
 
     def values(self, u: Any) -> dict[str, Any]:

@@ -73,7 +73,7 @@ def evaluate(
         (kind, tuple((r.name, r.phase, r.count) for r in workload.rows if r.kind == kind))
         for kind in ("contraction", "vector", "movement")
     )
-    operations = workload.at_format(chip.widths)
+    operations, chip = chip.operations(workload, residency), chip.bare
     # Whole numbers left as `int` would compile once more.
     chip, fleet = jax.tree.map(lambda x: float(x) if isinstance(x, int) else x, (chip, fleet))
     return _evaluate(
@@ -165,13 +165,13 @@ def model(
         fleet_power=fleet.chips * step_energy / scaled["step"],
         utilization=work.macs / (chip.macs_per_cycle * rates.clock * time),
         clock=rates.clock,
-        margins=_margins(chip, rates, totals, area, fleet, training),
+        margins=_margins(chip, rates, operations, area, fleet, training),
         time_terms=times,
         energy_terms=energies,
         power_terms={name: joule / scaled["step"] for name, joule in energies.items()}
         | {"static_waiting": waiting / scaled["step"]},
         area_terms=rates.areas,
-        work_terms={**work._asdict(), "macs_per_cycle": chip.macs_per_cycle},
+        work_terms={**work.terms(), "macs_per_cycle": chip.macs_per_cycle},
         resident=dict(zip(RESIDENT_ROLES, rates.resident, strict=True)),
         operations=rows,
         labels=labels or (),
@@ -194,13 +194,14 @@ def _row(rates: Rates, work: Work) -> dict[str, dict[str, Any]]:
         "time": time_terms(rates, work),
         "bound": bound_terms(rates, work),
         "energy": energy_terms(rates, work),
-        "work": work._asdict(),
+        "work": work.terms(),
     }
 
 
 def _margins(
-    chip: Accelerator, rates: Any, totals: Any, area: Any, fleet: Fleet, training: bool
+    chip: Accelerator, rates: Any, operations: Operations, area: Any, fleet: Fleet, training: bool
 ) -> dict[str, Any]:
+    totals = operations.totals
     stored = sum(totals.footprint[i] for i in range(len(RESIDENT_ROLES)))
     edge = chip.dram.stacks * chip.dram.edge + chip.link.count * chip.link.edge
     margins = {
@@ -210,7 +211,7 @@ def _margins(
         "voltage": rates.voltage_margin,
         # The capped clock meets the cap exactly; the tolerance is its rounding.
         "tdp": 1.0 - rates.peak_power / chip.tdp + 1e-4,
-        "buffer": chip.sram.capacity / chip.smallest_buffer - 1.0,
+        "buffer": chip.buffer_margin(operations.contraction),
         "ports": jnp.where(fleet.chips > 1.0, ports_margin(fleet, chip.link), 0.0),
         "format": jnp.full_like(area, 0.0 if chip.admits(training) else -1.0),
         **chip.margins(totals),

@@ -63,9 +63,10 @@ LOGIC_AREA = (
 SRAM_CELL_UM2 = (
     0.0205, 0.021, 0.027, 0.042, 0.064, 0.074, 0.081, 0.127, 0.346, 0.52, 1.0, 2.4, 4.6)
 # Fastest clock of a throughput pipeline at nominal voltage [GHz]: the upper end of accelerator
-# clocks by node (P100 1.48, V100 1.53, A100 1.41, Dojo 2.0, H100 1.83, MI300X 2.1); an estimate.
+# clocks by node (ShiDianNao 1.0 at 65 nm, P100 1.48, V100 1.53, A100 1.41, Dojo 2.0, H100 1.83,
+# MI300X 2.1); an estimate.
 NOMINAL_CLOCK_GHZ = (
-    2.2, 2.0, 1.75, 1.65, 1.55, 1.5, 1.3, 1.1, 1.0, 0.9, 0.6, 0.4, 0.25)
+    2.2, 2.0, 1.75, 1.65, 1.55, 1.5, 1.3, 1.1, 1.05, 1.0, 0.6, 0.4, 0.25)
 # Delay of an inverter driving four, at nominal voltage [ps]: Stillmaker-Baas polynomials
 # (verified) at 7 to 16 nm, 45 to 130 nm; 20 and 28 nm between their neighbours, as the fits there
 # are not monotone; 3 and 5 nm by the foundry's speed claims, 180 nm by length: estimates.
@@ -98,9 +99,11 @@ LEAKAGE_DOUBLING_K = 20.0
 # go beyond it for single cores, and age for it.
 OVERDRIVE = 1.35
 NEAR_THRESHOLD_V = 0.05  # lowest supply above threshold, where variation ends timing; an estimate
-# On-chip wire: capacitance per length is nearly the same at all nodes, 0.18-0.22 fF/um (Dally,
-# DAC/GTC talks; from memory), so energy per bit and metre falls with V^2 only.
-WIRE_F_PER_M = 0.2e-9
+# On-chip wire: capacitance per length is nearly the same at all nodes, so energy per bit and metre
+# falls with V^2 only. Geometric mean of published energies over V^2: 121 and 78 fJ/bit/mm at 40 and
+# 10 nm (Keckler et al., IEEE Micro 2011), 160 and 80 at 16 and 5 nm (Dally, talks), 0.14 to 0.25
+# fF/um; all from memory.
+WIRE_F_PER_M = 0.165e-9
 
 
 class Process(NamedTuple):

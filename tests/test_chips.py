@@ -210,6 +210,20 @@ def test_published_idle_powers():
         assert headline(entry).idle_power_W == pytest.approx(idle, rel=0.1), name
 
 
+def test_typical_powers():
+    # Half of the time busy, data that switch half as much as random bits.
+    found = headline(load_entry("nvdla_512"))
+    half = sum(found.dynamic_terms.values())  # a block without its memory
+    assert found.typical_power_W == pytest.approx(found.idle_power_W + 0.25 * half)
+    for name, allowed in (
+        ("tpu_v1", 0.1), ("tpu_v4", 0.15), ("nvdla_2048", 0.1), ("nvdla_512", 0.35),
+        ("eyeriss_v1", 0.25), ("shidiannao", 0.2), ("diannao", 0.7),
+    ):  # fmt: skip
+        entry = load_entry(name)
+        published = entry.published["typical_power_W"].number
+        assert headline(entry).typical_power_W == pytest.approx(published, rel=allowed), name
+
+
 def test_leave_one_family_out():
     from experiments.fit_areas import left_out, table
 

@@ -80,7 +80,7 @@ def test_uncertainty_by_hand() -> None:
     assert uncertainty(SMALL, measured, "area") == uncertainty(SMALL, LARGE, "area")
     vector = VARIANTS["vector"]()
     assert float(vector.technology.node) == float(SMALL.technology.node)
-    assert uncertainty(SMALL, vector, "area") == pytest.approx(math.exp(math.sqrt(2) * 0.32))
+    assert uncertainty(SMALL, vector, "area") == pytest.approx(math.exp(math.sqrt(2) * 0.28))
     # Inside on both sides of 1, and only there.
     inside = [Ratio("time", 1.0, b, 1.25).within for b in (0.79, 0.81, 1.0, 1.24, 1.26)]
     assert inside == [False, True, True, True, False]

@@ -111,6 +111,20 @@ def test_dram_kind_is_a_choice_among_tables():
     assert pairs == {(np.float32(38.4e9), 90.0), (np.float32(819e9), 320.0)}
 
 
+def test_link_kind_is_a_choice_too_and_named_numbers_go_first():
+    kinds = Parameter("link_kind", "choice", choices=("nvlink4", "optics_copackaged"))
+    space = Space("simt", (kinds, Parameter("link_count", "integer", 3, 5)),
+                  fixed=(("dram_kind", "hbm3"), ("link_latency_ns", 333)))  # fmt: skip
+    chips = space.sample(jax.random.key(0), 50)
+    numbers = zip(chips.link.bandwidth / 1e9, chips.link.area / 1e-6, strict=True)
+    pairs = {(round(float(rate)), round(float(area))) for rate, area in numbers}
+    assert pairs == {(25, 1), (200, 4)}
+    assert set(map(float, chips.link.count)) == {3, 4, 5}
+    np.testing.assert_allclose(chips.link.latency, 333e-9, rtol=1e-6)
+    with pytest.raises(InputError, match=r"^link_kind: got nvlink9; allowed: .*did you mean"):
+        Space("simt", (Parameter("sms", "integer", 3, 5),), (("link_kind", "nvlink9"),))
+
+
 SYSTOLIC = "systolic"
 BAD = [
     (("sistolic", (SIZE,)), r"^variant: got sistolic; allowed: .*did you mean systolic"),

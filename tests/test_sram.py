@@ -32,9 +32,9 @@ SEVEN = nominal(7)
 def test_sram_energy_by_hand():
     # 96 KiB, 192 B a cycle: 3 banks of 32 KiB; 8 x 32768 cells of 0.027 um2 over 0.7 are
     # 10111.3 um2, side 100.56 um; 0.32 fF/um x 0.5625 V2 x 100.56 um = 18.10 fJ a bit, and 17 bits'
-    # worth for rows of 512; sense 20 fJ x 0.36; 2 mm of wire: 0.2 fF/um x 0.5625 x 2000 = 225 fJ.
+    # worth for rows of 512; sense 20 fJ x 0.36; 2 mm of wire: 0.165 fF/um x 0.5625 x 2000 = 186 fJ.
     side = math.sqrt(8 * 32768 * 0.027e-12 / 0.7)
-    bit = 0.32e-9 * 0.5625 * side * (1 + 17 / 512) + 0.02e-12 * 0.36 + 0.2e-9 * 0.5625 * 2e-3
+    bit = 0.32e-9 * 0.5625 * side * (1 + 17 / 512) + 0.02e-12 * 0.36 + 0.165e-9 * 0.5625 * 2e-3
     np.testing.assert_allclose(sram.energy(SEVEN, 96 * 1024.0, 192.0, 2e-3), 8 * bit, rtol=1e-5)
     # One bank, 48 bits wide.
     side = math.sqrt(8 * 5000 * 0.027e-12 / 0.7)

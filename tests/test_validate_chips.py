@@ -82,6 +82,23 @@ def test_a_row_becomes_a_chip():
             entry_of({**ROW, column: text})
 
 
+def test_a_row_without_memory_works_from_sram():
+    array = {**ROW, "offchip_mem": "none", "mac_units_or_array": "2 x 3 MXU 128x98"}
+    entry = entry_of(array)
+    assert entry.variant == "sram_only"
+    numbers = entry.chip().quantities()
+    assert (numbers["tiles"], numbers["tile_side"]) == (6, 112)
+    blocks = {**ROW, "offchip_mem": "", "mac_units_or_array": "2048 int8 MAC"}
+    numbers = entry_of(blocks).chip().quantities()
+    assert numbers["tiles"] * numbers["tile_side"] ** 2 == pytest.approx(2048)
+    with pytest.raises(InputError, match=r"offchip_mem: got none \(host\); needed"):
+        entry_of({**ROW, "offchip_mem": "none (host)"})
+    # A memory of no kind that is known, or of no stated rate, is still one.
+    entry = entry_of({**array, "offchip_mem": "SDRAM", "offchip_GBps": ""})
+    assert entry.variant == "systolic"
+    assert entry.chip().dram.total_bandwidth == 25.6e9
+
+
 def test_validate_names_what_it_skips(tmp_path):
     path = tmp_path / "own.csv"
     rows = [

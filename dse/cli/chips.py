@@ -8,7 +8,7 @@ import click
 import pandas as pd
 
 from dse.cli.common import human, print_json, print_table
-from hwmodels.accelerators.catalog import catalog, load_entry
+from hwmodels.accelerators.catalog import UNBUILT, catalog, examples, load_entry
 from hwmodels.accelerators.entry import ChipEntry
 from hwmodels.accelerators.facts import PUBLISHED, Fact
 from hwmodels.accelerators.headline import Headline, headline
@@ -43,10 +43,11 @@ def command(name: tuple[str, ...], as_json: bool) -> None:
         return
     rows = [summary(entry, headline(entry)) for entry in catalog().values()]
     if as_json:
-        print_json({"chips": rows})
+        print_json({"chips": rows, "composed_examples": examples()})
         return
     print_table(pd.DataFrame([_line(row) for row in rows]).astype(object), "")
     click.echo("\nAreas in mm2, powers in W; dse chips NAME shows one with sources and breakdown.")
+    click.echo(f"Composed examples, which nobody has built: {', '.join(examples())}")
 
 
 def published(entry: ChipEntry, names: tuple[str, ...]) -> Fact | None:
@@ -58,8 +59,6 @@ def summary(entry: ChipEntry, found: Headline) -> dict[str, Any]:
     """One chip in a row of plain values."""
     chip, area, power = entry.chip(), published(entry, AREAS), published(entry, POWERS)
     numbers = chip.quantities()
-    kind = entry.inputs.get("dram_kind")
-    has_dram = chip.HAS_DRAM and not (kind and kind.value == "none")
     memory, bandwidth = chip.dram.stacks * chip.dram.capacity / 2**30, chip.dram.total_bandwidth
     return {
         "key": entry.key,
@@ -70,8 +69,8 @@ def summary(entry: ChipEntry, found: Headline) -> dict[str, Any]:
         "clock_GHz": float(numbers["clock_GHz"]),
         "number_format": chip.number_format,
         "peak_TFLOPs": found.peak_rate / 1e12,
-        "memory_GiB": float(memory) if has_dram else 0.0,
-        "memory_GBps": float(bandwidth) / 1e9 if has_dram else 0.0,
+        "memory_GiB": float(memory) if chip.HAS_DRAM else 0.0,
+        "memory_GBps": float(bandwidth) / 1e9 if chip.HAS_DRAM else 0.0,
         "boundary": entry.boundary,
         "predicted_area_mm2": found.area_mm2,
         "published_area_mm2": _plain(area),
@@ -125,7 +124,8 @@ def _show(entry: ChipEntry, found: Headline, as_json: bool) -> None:
             "predicted_typical_power_W": found.typical_power_W,
         })  # fmt: skip
         return
-    click.echo(f"{entry.name} ({entry.year}): {entry.variant}; covers {COVERS[entry.boundary]}")
+    year = "not built" if entry.year == UNBUILT else entry.year
+    click.echo(f"{entry.name} ({year}): {entry.variant}; covers {COVERS[entry.boundary]}")
     if entry.remarks:
         click.echo(entry.remarks)
     print_table(pd.DataFrame(fields).astype(object), "\nWhat the model reads")

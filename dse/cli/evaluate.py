@@ -10,12 +10,15 @@ import click
 import pandas as pd
 
 from dse.breakdown import Breakdown, break_down, chip_name, energy_by_part, find_chip, short_name
-from dse.cli.common import human, print_json, print_table
+from dse.cli.common import human, print_json, print_table, progress_bars
+from dse.cli.fleet import AUTO, PARALLEL, Request, evaluate_fleet
 from dse.store import RunFolder, provenance
 from hwmodels import load_workload
+from hwmodels.accelerators.composed import Composed
 from hwmodels.accelerators.rates import LAUNCH_S
 from hwmodels.errors import check_choice
 from hwmodels.evaluate import RESIDENCY
+from hwmodels.fleet.network import TOPOLOGIES
 
 ENERGY_UNITS = ((1.0, "J"), (1e3, "mJ"), (1e6, "uJ"), (1e9, "nJ"))
 NAME = 48  # letters of an operation's name in the table
@@ -26,7 +29,9 @@ NAME = 48  # letters of an operation's name in the table
 Examples:
   dse evaluate tpu_v4
   dse evaluate h100 --workload mlp --runtime eager
-  dse evaluate my_chip.toml --out runs/mine"""
+  dse evaluate my_chip.toml --out runs/mine
+  dse evaluate a100_80gb --workload gpt3-175b --chips 1024 --batch 1536
+  dse evaluate h100 --workload gpt3-175b --chips 64 --plan tensor=8,pipeline=8,recompute=full"""
 )
 @click.argument("chip")
 @click.option("--workload", default="mlp-large", show_default=True, metavar="NAME")
@@ -34,21 +39,40 @@ Examples:
               help="Launch cost between operations.")  # fmt: skip
 @click.option("--residency", default="warm", show_default=True, metavar="|".join(RESIDENCY),
               help="warm: tensors that fit stay on chip; cold: everything in DRAM.")  # fmt: skip
+@click.option("--chips", type=click.IntRange(1, 65536),
+              help="Train on a fleet of so many under a parallel plan.")  # fmt: skip
+@click.option("--batch", type=click.IntRange(1),
+              help="Samples of a fleet's step; default: the trace's on every chip.")  # fmt: skip
+@click.option("--plan", default=AUTO, show_default=True, metavar="auto|NAME=N,...",
+              help=f"Of a fleet: {', '.join(PARALLEL)}.")  # fmt: skip
+@click.option("--topology", default="switch", show_default=True, metavar="|".join(TOPOLOGIES),
+              help="How the links inside a node of a fleet are wired.")  # fmt: skip
+@click.option("--node-chips", default=8, show_default=True, type=click.IntRange(1, 65536),
+              help="Chips of a node of a fleet; between nodes: 200 Gb/s a chip.")  # fmt: skip
 @click.option("--out", metavar="DIR", help="New folder for the table, roofline and energy plots.")
 @click.option("--json", "as_json", is_flag=True, help="Print totals and rows as one JSON object.")
 def command(
-    chip: str, workload: str, runtime: str, residency: str, out: str | None, as_json: bool
-) -> None:
+    chip: str, workload: str, runtime: str, residency: str, chips: int | None, batch: int | None,
+    plan: str, topology: str, node_chips: int, out: str | None, as_json: bool,
+) -> None:  # fmt: skip
     """Evaluate a chip on a workload: totals, then each operation's time, bound and energy.
 
     CHIP is a name of the catalog (dse chips), the path of a chip's TOML file, or a variant's
     name for its default design. With --out: the table as CSV and parquet, a roofline plot and
-    the energy by part, as PNG, SVG and PDF.
+    the energy by part, as PNG, SVG and PDF. With --chips: a training step on a fleet under the
+    fastest of all parallel plans that fit in memory, or under the one given, and how it scales.
     """
     check_choice("--runtime", runtime, LAUNCH_S)
     check_choice("--residency", residency, RESIDENCY)
     design = find_chip(chip)
     traced = load_workload(workload)
+    if chips is not None:
+        request = Request(chips, batch, topology, node_chips, plan, runtime, residency)
+        evaluate_fleet(chip_name(chip), design, traced, request, out, as_json)
+        return
+    if isinstance(design, Composed):  # whose mappings take their time
+        with progress_bars() as progress:
+            design = design.mapped(traced, residency, progress)
     with contextlib.ExitStack() as stack:
         run = stack.enter_context(RunFolder.create(out)) if out else None
         found = break_down(chip_name(chip), design, traced, runtime=runtime, residency=residency)

@@ -29,6 +29,8 @@ KINDS = {
     "chips": "Published die area, peak and typical power of real chips.",
     "published": "Published rates, latencies, powers and areas of TPU v1, Eyeriss, NVDLA and A100.",
     "gemm": "Measured latencies of matrix products on chips of the catalog.",
+    "training": "Measured steps of GPTs on clusters of GPUs under Megatron-LM.",
+    "fsdp": "Measured utilisation of fully sharded training of GPTs on A100 and H100.",
 }
 
 

@@ -1,7 +1,8 @@
 """A row of a table of chips as a catalog entry, when the catalog has no chip of that name.
 
 Read are the forms that datasheets share: "2 cores x 4 MXU 128x128" and "16x16 int8" are systolic
-arrays, "432 TC x 256 FMA" and "104 CU" SMs with tensor units, "2048 int8 MAC" a spatial array. What
+arrays, "432 TC x 256 FMA" and "104 CU" SMs with tensor units, "2048 int8 MAC" a spatial array;
+without off-chip memory, arrays and elements are tiles that work from SRAM. What
 a row does not say is the variant's default. A row that says too little is an `InputError`.
 """
 
@@ -39,13 +40,16 @@ def entry_of(row: dict[str, Any]) -> ChipEntry:
     node = float(stated[1]) if stated else _number(row, "process_nm", "a number of nm")
     clock = _number(row, "clock_MHz", "a number") / 1e3
     variant, compute = _compute(row, clock)
+    sram, dram = _sram(row, variant, compute), _dram(row)
+    if not dram:
+        variant, compute = "sram_only", _tiles(row, compute)
     values: dict[str, Any] = {
         "node_nm": float(NODE_CLASS_NM.get(int(node), node)),
         "clock_GHz": clock,
         "number_format": _number_format(row, 2e-3 * clock * _macs(variant, compute)),
         **compute,
-        **_sram(row, variant, compute),
-        **_dram(row),
+        **sram,
+        **dram,
         **_links(row),
     }
     known = quantities(VARIANTS[variant])
@@ -90,6 +94,15 @@ def _compute(row: dict[str, Any], clock: float) -> tuple[str, dict[str, float]]:
         return "spatial", _spatial(float(units[1]) / wide, wide)
     allowed = 'needed: such as "4 MXU 128x128", "432 TC x 256 FMA", "104 CU" or "2048 int8 MAC"'
     raise InputError("mac_units_or_array", text or "nothing", allowed)
+
+
+def _tiles(row: dict[str, Any], compute: dict[str, float]) -> dict[str, float]:
+    """The same units as tiles of a chip without DRAM."""
+    if "sms" in compute:
+        raise InputError("offchip_mem", row.get("offchip_mem") or "nothing", "needed: its kind")
+    count = compute["arrays"] if "arrays" in compute else compute["pe_rows"] * compute["pe_columns"]
+    units = compute["rows"] * compute["columns"] if "rows" in compute else compute["macs_per_pe"]
+    return {"tiles": count, "tile_side": math.sqrt(units), "vector_lanes": compute["vector_lanes"]}
 
 
 def _number_format(row: dict[str, Any], rate: float) -> str:
@@ -141,10 +154,11 @@ def _sram(row: dict[str, Any], variant: str, compute: dict[str, float]) -> dict[
 
 def _dram(row: dict[str, Any]) -> dict[str, Any]:
     text, total = str(row.get("offchip_mem", "")).lower(), _maybe(row, "offchip_GBps")
-    kind = next((kind for kind in _DRAM if kind in text), None)
-    if kind is None or not total:
-        return {"dram_kind": "none"}
+    if text in ("", "n/p") or text.startswith("none"):
+        return {}
+    kind = next((kind for kind in _DRAM if kind in text), "ddr4")
     kind = _INHERITED.get(kind, kind)
+    total = total or DRAM_KINDS[kind]["bandwidth_GBps"]
     stacks = min(_MOST_STACKS, max(1, math.ceil(total / DRAM_KINDS[kind]["bandwidth_GBps"] - 0.05)))
     capacity = (_maybe(row, "offchip_GB") or 0.0) * 1e9 / 2**30 / stacks
     values: dict[str, Any] = {

@@ -17,7 +17,9 @@ from typing import Any, ClassVar, TypeVar
 import jax
 import jax.numpy as jnp
 
+from hwmodels.accelerators.own import Port
 from hwmodels.accelerators.shared import Buffer, Compute, Tuning
+from hwmodels.mapping.tiling import dram_passes
 from hwmodels.parts import die, mac, sparsity, sram
 from hwmodels.parts.dram import Dram
 from hwmodels.parts.link import Link
@@ -25,11 +27,13 @@ from hwmodels.parts.mac import FORMATS
 from hwmodels.quantity import part, quantity, read_quantities, replace_quantities, static
 from hwmodels.relax import Relax
 from hwmodels.technology import Process, Technology
-from hwmodels.workloads.numeric import Contractions, Totals
+from hwmodels.workloads.numeric import Contractions, Operations, Totals
 from hwmodels.workloads.operation import Widths
+from hwmodels.workloads.workload import Workload
 
 GHZ = 1e9
 SAME = "same"  # as `number_format`
+A = TypeVar("A", bound="Accelerator")
 
 
 @dataclass(frozen=True)
@@ -64,6 +68,16 @@ class Accelerator:
     # Operands whose zeros a skipping array leaves out.
     SKIPS: ClassVar[tuple[str, ...]] = ("lhs_density", "rhs_density")
 
+    def operations(self, workload: Workload, residency: str) -> Operations:
+        """The numeric form of a workload that this chip's model reads, in its number formats."""
+        return workload.at_format(self.widths)
+
+    @property
+    def bare(self: A) -> A:
+        """The chip without what `operations` carry from there on, so that a model compiled for one
+        workload serves another."""
+        return self
+
     @property
     def macs_per_cycle(self) -> Any:
         """Multiply-accumulates a cycle when every unit is busy."""
@@ -82,6 +96,22 @@ class Accelerator:
         choose a slower mapping.
         """
         raise NotImplementedError
+
+    def operand_bytes(
+        self, op: Contractions, away: tuple[Any, Any], tile_capacity: Any, relax: Relax
+    ) -> Any:
+        """Bytes of one contraction between DRAM and chip besides those that cross once.
+
+        `away`: bytes of the left and the right operand that are not on chip already.
+        """
+        left, right = away
+        word = FORMATS[self.number_format].bits / 8
+        # Time is the slowest of overlapped resources: tiles must arrive behind the arithmetic.
+        left_passes, right_passes = dram_passes(
+            op.m, op.n, op.k, (sum(op.lhs), sum(op.rhs)), (left, right), word, tile_capacity,
+            relax, double_buffered=True,
+        )  # fmt: skip
+        return left * left_passes + right * right_passes
 
     def mac_energy(self, process: Process) -> dict[str, Any]:
         """Energy of one multiply-accumulate, by part, shared buffer and DRAM apart [J]."""
@@ -106,9 +136,41 @@ class Accelerator:
         return 0.0 * self.clock
 
     @property
+    def sram_bytes(self) -> Any:
+        """Bytes of all SRAM that leaks."""
+        return self.sram.capacity + self.local_sram
+
+    @property
+    def memory_parts(self) -> tuple[str, ...]:
+        """Parts of the area that are SRAM, whose leakage is counted per byte."""
+        return ("buffer", "local", "register")
+
+    def own_ports(self, process: Process, area: Any) -> dict[str, Port]:
+        """Memories that take the shared buffer's place, on a die of `area`, outermost first."""
+        return {}
+
+    def own_traffic(
+        self, op: Contractions, away: tuple[Any, Any, Any]
+    ) -> dict[str, tuple[Any, Any, Any]]:
+        """Bytes read from and written to each of `own_ports` by one contraction, and banks used.
+
+        `away`: share of left operand, right operand and result that crosses the DRAM interface.
+        """
+        return {}
+
+    @property
+    def vector_memory(self) -> str | None:
+        """Which of `own_ports` serves the vector unit."""
+        return None
+
+    @property
     def smallest_buffer(self) -> Any:
         """Bytes that the shared buffer must hold for the structure to work at all."""
         raise NotImplementedError
+
+    def buffer_margin(self, contractions: Contractions) -> Any:
+        """Relative room of on-chip memory beyond the least that works, >= 0 if it does."""
+        return self.sram.capacity / self.smallest_buffer - 1.0
 
     def buffer_energy(self, process: Process, area: Any) -> Any:
         """Energy of a byte of the shared buffer, on a die of `area` [J/B]."""
@@ -207,17 +269,14 @@ class Accelerator:
         return read_quantities(self)
 
 
-A = TypeVar("A", bound=Accelerator)
-
-
-def register(name: str) -> Callable[[type[A]], type[A]]:
-    """Class decorator: make a variant a pytree whose static fields are metadata."""
+def register(name: str, *, meta: tuple[str, ...] = ()) -> Callable[[type[A]], type[A]]:
+    """Class decorator: make a variant a pytree whose static fields, and `meta`, are metadata."""
 
     def wrap(cls: type[A]) -> type[A]:
         fields = dataclasses.fields(cls)
-        meta = [f.name for f in fields if f.metadata.get("static")]
-        data = [f.name for f in fields if f.name not in meta]
+        fixed = [f.name for f in fields if f.metadata.get("static") or f.name in meta]
+        data = [f.name for f in fields if f.name not in fixed]
         cls.NAME = name
-        return jax.tree_util.register_dataclass(cls, data_fields=data, meta_fields=meta)
+        return jax.tree_util.register_dataclass(cls, data_fields=data, meta_fields=fixed)
 
     return wrap

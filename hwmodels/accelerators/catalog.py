@@ -2,7 +2,9 @@
 
 A file has `[chip]`, the structure that the model reads, by the boundary names of its variant;
 `[die]`, where a die holds more than the chip has enabled (whole SMs, cache); and `[published]`,
-facts that predictions are compared with. A field is a number, or a table of a value, a source and
+facts that predictions are compared with. A chip that is composed of memory levels
+(`variant = "composed"`) has `[[memory]]` tables too, and no `[die]`; see
+`hwmodels.accelerators.composed_entry`. A field is a number, or a table of a value, a source and
 a confidence; those that a field leaves out are the file's own. hwmodels/catalog/chips/tpu_v4.toml
 is an example.
 
@@ -18,18 +20,26 @@ import re
 import tomllib
 from dataclasses import fields
 from pathlib import Path
+from typing import Any
 
 from hwmodels.accelerators import VARIANTS
 from hwmodels.accelerators.base import Accelerator
+from hwmodels.accelerators.composed import Composed
+from hwmodels.accelerators.composed_entry import ComposedEntry, read_levels
 from hwmodels.accelerators.entry import BOUNDARIES, KINDS, ChipEntry, check_clock
 from hwmodels.accelerators.facts import CONFIDENCES, PUBLISHED, read_fact, read_text
 from hwmodels.errors import InputError, check_choice
 from hwmodels.quantity import quantities, structure
 
 CHIPS = Path(__file__).parents[1] / "catalog" / "chips"
+COMPOSED = CHIPS.with_name("composed")  # examples of chips that nobody has built
 _TEXTS = ("name", "variant", "family", "source", "confidence", "boundary", "remarks")
 _FLAGS = ("market_cap", "partial")
+UNBUILT = 2100  # the last year that a file may state
 _KEYS = (*_TEXTS, "year", "aliases", *_FLAGS, "chip", "die", "published")
+_COMPOSED_KEYS = (*(k for k in _KEYS if k not in ("die", "boundary", *_FLAGS)), "memory")
+# A sketch of one's own need not cite.
+_COMPOSED_TEXTS = {"family": "composed", "source": "the file", "confidence": "assumed"}
 
 
 def chips() -> list[str]:
@@ -43,13 +53,19 @@ def catalog() -> dict[str, ChipEntry]:
     return {key: load_entry(CHIPS / f"{key}.toml") for key in chips()}
 
 
+def examples() -> list[str]:
+    """File names of the catalog's composed chips, which nobody has built."""
+    return sorted(path.stem for path in COMPOSED.glob("*.toml"))
+
+
 def find_entry(name: str) -> ChipEntry | None:
     """The catalog's entry for a name as a person writes it ("TPU v4", "tpu_v4", "tpuv4")."""
     wanted = _plain(name)
     for entry in catalog().values():
         if wanted in {_plain(text) for text in (entry.key, entry.name, *entry.aliases)}:
             return entry
-    return None
+    example = next((key for key in examples() if _plain(key) == wanted), None)
+    return _read(COMPOSED / f"{example}.toml") if example else None
 
 
 def load_entry(chip: str | Path) -> ChipEntry:
@@ -64,7 +80,7 @@ def load_entry(chip: str | Path) -> ChipEntry:
         return _read(path)
     if entry := find_entry(str(chip)):
         return entry
-    check_choice("chip", str(chip), chips())
+    check_choice("chip", str(chip), [*chips(), *examples()])
     raise AssertionError("unreachable")
 
 
@@ -84,18 +100,21 @@ def _read(path: Path) -> ChipEntry:
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise InputError("chip", path, f"a readable TOML file ({error})") from None
     where = path.stem
+    composed = content.get("variant") == Composed.NAME
     for key in content:
-        check_choice(f"{where}, field", key, _KEYS)
+        check_choice(f"{where}, field", key, _COMPOSED_KEYS if composed else _KEYS)
     text = {key: read_text(content, key, where) for key in _TEXTS if key in content}
+    if composed:
+        text = {**_COMPOSED_TEXTS, **text}
     for key in ("name", "variant", "family"):
         if key not in text:
             raise InputError(f"{where}, {key}", "nothing", "needed: a text")
-    check_choice(f"{where}, variant", text["variant"], VARIANTS)
+    check_choice(f"{where}, variant", text["variant"], [*VARIANTS, Composed.NAME])
     check_choice(f"{where}, boundary", text.get("boundary", "package"), BOUNDARIES)
     if "confidence" in text:
         check_choice(f"{where}, confidence", text["confidence"], CONFIDENCES)
-    year = content.get("year")
-    if isinstance(year, bool) or not isinstance(year, int) or not 1970 <= year <= 2100:
+    year = content.get("year", UNBUILT if composed else None)
+    if isinstance(year, bool) or not isinstance(year, int) or not 1970 <= year <= UNBUILT:
         raise InputError(f"{where}, year", year, "allowed: a whole number, 1970 to 2100")
     aliases = content.get("aliases", [])
     if not isinstance(aliases, list) or not all(isinstance(a, str) for a in aliases):
@@ -109,36 +128,46 @@ def _read(path: Path) -> ChipEntry:
         table = content.get(name, {})
         if not isinstance(table, dict):
             raise InputError(f"{where}, {name}", table, f"allowed: a table [{name}]")
-        known = PUBLISHED if name == "published" else quantities(VARIANTS[text["variant"]])
+        known = PUBLISHED if name == "published" else quantities(_class(text["variant"]))
         options = {} if name == "published" else _options(text["variant"])
         sections[name] = {
             key: read_fact(f"{where}, {name}.{key}", key, value, known, options, text)
             for key, value in table.items()
         }
-    entry = ChipEntry(
+    about: dict[str, Any] = dict(
         key=where, name=text["name"], variant=text["variant"], year=year, family=text["family"],
         inputs=sections["chip"], die=sections["die"], published=sections["published"],
         boundary=text.get("boundary", "package"), aliases=tuple(aliases),
         remarks=text.get("remarks", ""), **flags,
     )  # fmt: skip
+    entry = ChipEntry(**about)
     _check_complete(entry)
+    if composed:
+        number_format = str(entry.inputs["number_format"].value)
+        entry = ComposedEntry(**about, levels=read_levels(content.get("memory"), number_format))
     check_clock(entry)
     return entry
 
 
 def _options(variant: str) -> dict[str, tuple[str, ...]]:
     kinds = {name: tuple(kinds) for name, kinds in KINDS.items()}
-    if not VARIANTS[variant].HAS_DRAM:
+    if not _class(variant).HAS_DRAM:
         del kinds["dram_kind"]
-    return structure(VARIANTS[variant]) | kinds
+    return structure(_class(variant)) | kinds
+
+
+def _class(variant: str) -> type[Accelerator]:
+    return Composed if variant == Composed.NAME else VARIANTS[variant]
 
 
 def required(variant: str) -> list[str]:
     """Names that a file must state: node, clock, buffer, and the variant's own numbers."""
     shared = {f.name for f in fields(Accelerator)}
-    shared |= set(VARIANTS[variant].OPTIONAL)
-    own = [n for n, q in quantities(VARIANTS[variant]).items() if q.path[0] not in shared]
-    return ["node_nm", "clock_GHz", "sram_capacity_MiB", "number_format", *own]
+    shared |= set(_class(variant).OPTIONAL)
+    known = quantities(_class(variant))
+    own = [n for n, q in known.items() if q.path[0] not in shared]
+    buffer = [name for name in ("sram_capacity_MiB",) if name in known]
+    return ["node_nm", "clock_GHz", *buffer, "number_format", *own]
 
 
 def _check_complete(entry: ChipEntry) -> None:

@@ -16,13 +16,7 @@ from hwmodels.technology import NOMINAL_V, Technology
 
 BOUNDARIES = ("package", "die", "core")
 NO_CAP_W = 50000.0  # the highest power cap that an accelerator takes: none
-# Off-chip memory and links as kinds: the numbers of each that a file need not repeat.
-_ABSENT = "none"
-_NO_DRAM = {
-    "dram_stacks": 1.0, "dram_bandwidth_GBps": 1.0, "dram_capacity_GiB": 0.1,
-    "dram_energy_pJ_per_bit": 0.5, "dram_idle_power_W": 0.0, "dram_phy_area_mm2": 0.0,
-    "dram_edge_mm": 0.0, "dram_cost_USD": 0.0, "dram_interposer_mm2": 0.0,
-}  # fmt: skip
+# The numbers of a block without links.
 _NO_LINKS = {
     "link_count": 1.0, "link_bandwidth_GBps": 0.1, "link_area_mm2": 0.0, "link_edge_mm": 0.0,
     "link_cost_USD": 0.0,
@@ -32,18 +26,16 @@ _NO_LINKS = {
 Kinds = dict[str, dict[str, float]]
 
 
-def _kinds(prefix: str, table: Kinds, absent: dict[str, float]) -> Kinds:
-    named = {
-        kind: {f"{prefix}_{field}": value for field, value in row.items()}
-        for kind, row in table.items()
+# Numbers of off-chip memory and links by kind, under the boundary names of an accelerator.
+PART_KINDS: dict[str, Kinds] = {
+    f"{part}_kind": {
+        kind: {f"{part}_{name}": value for name, value in row.items()}
+        for kind, row in kinds.items()
     }
-    return {**named, _ABSENT: absent}
-
-
-KINDS: dict[str, Kinds] = {
-    "dram_kind": _kinds("dram", DRAM_KINDS, _NO_DRAM),
-    "link_kind": _kinds("link", LINK_KINDS, _NO_LINKS),
+    for part, kinds in (("dram", DRAM_KINDS), ("link", LINK_KINDS))
 }
+# Those of a catalog file, which need not repeat them.
+KINDS = {**PART_KINDS, "link_kind": {**PART_KINDS["link_kind"], "none": _NO_LINKS}}
 
 
 @dataclass(frozen=True)

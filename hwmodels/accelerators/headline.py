@@ -1,9 +1,13 @@
 """Area and power of a catalogued chip by part, within the boundary that its publication draws.
 
 Peak power is that of the densest sustained product with random operands and full DRAM traffic at
-the stated clock, no cap applied; typical power runs the same parts at `TYPICAL_LOAD`. Of "core"
-chips the area leaves out host interface and PHYs, the power memory and links; of "die" chips the
-power leaves out memory devices, not the PHY.
+the stated clock, no cap applied. Typical power runs the same parts `TYPICAL_BUSY` of the time, and
+on the die at `TYPICAL_TOGGLES`:
+
+    typical = idle + TYPICAL_BUSY (DRAM + TYPICAL_TOGGLES x all other dynamic power)
+
+Of "core" chips the area leaves out host interface and PHYs, the power memory and links; of "die"
+chips the power leaves out memory devices, not the PHY.
 """
 
 from __future__ import annotations
@@ -19,9 +23,14 @@ from hwmodels.accelerators.rates import prepare
 from hwmodels.relax import EXACT
 from hwmodels.workloads.numeric import RESIDENT_ROLES, Totals
 
-# Share of peak activity in published "typical" and "busy" powers: NVDLA's ResNet-50 keeps 53% of
-# its units busy (269 frames/s of 3.9 G multiply-accumulates on 2048 at 1 GHz).
-TYPICAL_LOAD = 0.5
+# Of published "typical" and "busy" powers. Units at work: NVDLA's ResNet-50 keeps 53% of them busy
+# (269 frames/s of 3.9 G multiply-accumulates on 2048 at 1 GHz).
+TYPICAL_BUSY = 0.5
+# Switching of the data of trained networks over that of random bits: some half of the activations
+# behind a ReLU are zero and weights are small. Eyeriss' gates save 45% of an element's power so
+# (Chen et al., JSSC 2017); NVDLA's average over its peak power and busy share leave 0.5. From
+# memory and derived.
+TYPICAL_TOGGLES = 0.5
 _OFF_BLOCK = ("host", "dram_phy", "link_phy")
 _OFF_CORE = ("dram", "dram_idle", "link")
 MM2 = 1e-6
@@ -57,8 +66,10 @@ class Headline:
 
     @property
     def typical_power_W(self) -> float:
-        """At `TYPICAL_LOAD`."""
-        return self.idle_power_W + TYPICAL_LOAD * sum(self.dynamic_terms.values())
+        """Busy as products usually are, with the data of trained networks."""
+        dram = self.dynamic_terms.get("dram", 0.0)
+        on_die = sum(self.dynamic_terms.values()) - dram
+        return self.idle_power_W + TYPICAL_BUSY * (dram + TYPICAL_TOGGLES * on_die)
 
 
 def headline(entry: ChipEntry) -> Headline:
@@ -83,7 +94,8 @@ def headline(entry: ChipEntry) -> Headline:
         parts["clock_tree"] *= share
         # Idle power beyond leakage and clocks is that of host interface, PLLs and PHYs.
         parts = _without(parts, ("idle",))
-        moving["buffer"] *= _nearer(chip, sum(areas.values()))
+        if "buffer" in moving:  # else its levels are inside the block
+            moving["buffer"] *= _nearer(chip, sum(areas.values()))
     elif entry.boundary == "die":
         parts = _without(parts, ("dram_idle",))
     return Headline(
@@ -165,15 +177,11 @@ def solve(chip: Any) -> Solved:
     roles = dict.fromkeys(("footprint", "ahead"), jnp.zeros(len(RESIDENT_ROLES)))
     totals = Totals(**{**nothing, **roles})
     rates = prepare(chip, totals, EXACT, runtime="none", residency="cold")
-    clock, width = rates.clock, chip.sram.bandwidth
     dynamic = {
-        **{part: chip.macs_per_cycle * clock * e for part, e in rates.mac_energy.items()},
-        **{part: width * clock * e for part, e in rates.delivery_energy.items()},
-        "vector": chip.vector_rate * clock * rates.slot_energy,
-        "buffer": width * clock * rates.buffer_energy,
+        **{part: rates.clock * joule for part, joule in rates.busy_energy.items()},
         "dram": chip.dram.total_bandwidth * rates.dram_energy,
     }
     return Solved(
-        clock, rates.max_clock, rates.areas, rates.static_power, dynamic, rates.peak_power,
+        rates.clock, rates.max_clock, rates.areas, rates.static_power, dynamic, rates.peak_power,
         chip.technology.resolve().logic_leakage,
     )  # fmt: skip

@@ -209,7 +209,7 @@ class InMemory(Accelerator):
             **compute,
             "local": MACRO_OVERHEAD * cells * process.sram_cell / sram.MACRO_EFFICIENCY,
             "align": unit * (results + align),
-            "pipeline": register_file.area(process, self.macros * bits),
+            "pipeline": register_file.placed_area(process, self.macros * bits),
         }
 
     def areas(self, process: Process) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from typing import Any
 import jax.numpy as jnp
 
 from hwmodels.accelerators.base import Accelerator
+from hwmodels.accelerators.own import Port
 from hwmodels.parts import die, sparsity, sram, vector_unit
 from hwmodels.relax import Relax
 from hwmodels.technology import Process, voltage_margin
@@ -36,7 +37,8 @@ class Rates:
 
     `period` [s] of the clock, `compute_period` of a busy cycle of the compute units, and per byte
     of buffer and DRAM and per slot of the vector unit;
-    energies per byte, multiply-accumulate (by part) and slot; `resident`: shares by role, and
+    energies per byte, multiply-accumulate (by part) and slot; `busy_energy` by part, of a cycle in
+    which all parts work at their full rate, clock and DRAM apart; `resident`: shares by role, and
     `away` the rest, then that of inputs; `exposed`: share of the shorter of DRAM and other work
     that is not hidden; `dense`: multipliers spend the same for each product.
     """
@@ -56,6 +58,7 @@ class Rates:
     mac_energy: dict[str, Any]
     delivery_energy: dict[str, Any]
     slot_energy: Any
+    busy_energy: dict[str, Any]
     resident: tuple[Any, ...]
     away: tuple[Any, ...]
     tile_capacity: Any
@@ -65,6 +68,8 @@ class Rates:
     max_clock: Any
     die_cost: Any
     voltage_margin: Any
+    own: dict[str, Port]
+    vector_memory: str | None
 
 
 def prepare(
@@ -80,9 +85,9 @@ def prepare(
     dram_energy = 8.0 * chip.dram.energy
     dram_bandwidth = chip.dram.total_bandwidth
 
-    sram_bytes = chip.sram.capacity + chip.local_sram
+    logic = _logic_area(areas, chip.memory_parts)
     steady = {
-        "leakage": process.logic_leakage * _logic_area(areas) + sram.leakage(process, sram_bytes),
+        "leakage": process.logic_leakage * logic + sram.leakage(process, chip.sram_bytes),
         "idle": chip.IDLE_W_PER_M2 * area,
         "dram_idle": chip.dram.stacks * chip.dram.idle_power,
         "link": chip.link.power,
@@ -93,16 +98,20 @@ def prepare(
         mac_energy["sparsity"] = sparsity.energy(chip.sparsity, mac_energy)
     delivery = {part: scale * joule for part, joule in chip.delivery_energy(process).items()}
     slot_energy, vector_rate = scale * vector_unit.operation_energy(process), chip.vector_rate
-    buffer_power = chip.sram.bandwidth * (buffer_energy + sum(delivery.values()))
-    if chip.delivered_peak is not None:
-        delivered = chip.delivered_peak * sum(delivery.values())
-        buffer_power = chip.sram.bandwidth * buffer_energy + delivered
-    per_cycle = (
-        clock_energy
-        + chip.macs_per_cycle * sum(mac_energy.values())
-        + vector_rate * slot_energy
-        + buffer_power
-    )
+    own = {
+        name: port._replace(energy=scale * port.energy)
+        for name, port in chip.own_ports(process, area).items()
+    }
+    width = chip.sram.bandwidth
+    delivered = width if chip.delivered_peak is None else chip.delivered_peak
+    memories = {name: port.peak * port.energy for name, port in own.items()}
+    busy_energy = {
+        **{part: chip.macs_per_cycle * joule for part, joule in mac_energy.items()},
+        **{part: delivered * joule for part, joule in delivery.items()},
+        "vector": vector_rate * slot_energy,
+        **(memories or {"buffer": width * buffer_energy}),
+    }
+    per_cycle = clock_energy + sum(busy_energy.values())
     constant = sum(steady.values()) + dram_energy * dram_bandwidth
     capped = jnp.maximum((chip.tdp - constant) / per_cycle, SMALLEST_CLOCK)
     clock = relax.minimum(chip.clock, capped)
@@ -134,6 +143,7 @@ def prepare(
         mac_energy=mac_energy,
         delivery_energy=delivery,
         slot_energy=slot_energy,
+        busy_energy=busy_energy,
         resident=resident,
         away=(*away, 1.0 if chip.HAS_DRAM else 0.0),
         tile_capacity=(1.0 - RESIDENT_SHARE) * chip.sram.capacity,
@@ -143,6 +153,8 @@ def prepare(
         max_clock=process.max_clock,
         die_cost=chip.price(process, area),
         voltage_margin=voltage_margin(process),
+        own=own,
+        vector_memory=chip.vector_memory,
     )
 
 
@@ -160,7 +172,6 @@ def chip_areas(chip: Accelerator, process: Process) -> dict[str, Any]:
     return {**parts, "host": host, "uncore": die.UNCORE * sum(parts.values())}
 
 
-def _logic_area(areas: dict[str, Any]) -> Any:
-    # In every variant "local" and "register" are SRAM, whose leakage is counted per byte.
-    other = ("buffer", "local", "register", "dram_phy", "link_phy")
+def _logic_area(areas: dict[str, Any], memories: tuple[str, ...]) -> Any:
+    other = (*memories, "dram_phy", "link_phy")
     return sum(v for part, v in areas.items() if part not in other)

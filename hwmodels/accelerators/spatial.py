@@ -32,9 +32,6 @@ from hwmodels.relax import Relax
 from hwmodels.technology import Process
 from hwmodels.workloads.numeric import Contractions
 
-# A scratchpad's port needs no crossbar: this much less periphery than a bank of the shared buffer
-# (compiled macros of 4-64 KiB are 35-50% cells, against the 7% of the smallest).
-SMALL_PORT = 16.0
 ROUTER_BITS = 256.0  # buffered flit bits of one element's network port
 FILL_CYCLES = 2.0  # pipeline stages of an element
 
@@ -127,7 +124,7 @@ class Spatial(Accelerator):
         return {
             "mac": self.macs_per_cycle * mac.area(process, self.number_format),
             "pipeline": elements * register_file.placed_area(process, bits),
-            "local": elements * sram.area(process, self.scratchpad, port / SMALL_PORT),
+            "local": elements * sram.area(process, self.scratchpad, port / sram.SMALL_PORT),
             "network": elements * register_file.placed_area(process, ROUTER_BITS),
         }
 

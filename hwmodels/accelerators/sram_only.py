@@ -12,8 +12,11 @@ products and L = s cycles to load a block, the faster of
   tiles; cycles = (blocks - 1) max(r, L) + r, blocks of one product.
 
 Sums that are taken up are read back from the tile and written again. Words that are sent cross
-half of the chip, s sqrt(tiles) of them a cycle: s in each row of tiles. Left out: sums' way from
-tile to tile; other splits.
+half of the chip, a router in each tile, s sqrt(tiles) of them a cycle: s in each row of tiles. A
+byte of a tile's memory crosses half of a bank's pitch (`sram.PORT_BYTES` a cycle each; at most the
+tile's). Operands and sums of a unit that is larger than that cross the rest of half its tile, a row
+of each a cycle.
+Left out: sums' way from tile to tile; other splits.
 
 A model that does not fit on one chip is cut into a pipeline of S = `model_chips`, layer by layer.
 The batch of a chip stays: S chips train on S batches together, so each does a batch's work on its
@@ -43,18 +46,13 @@ import jax.numpy as jnp
 
 from hwmodels.accelerators.base import Accelerator, register
 from hwmodels.accelerators.shared import MIB, Buffer, Compute
-from hwmodels.parts import die, mac, register_file, sram, vector_unit
+from hwmodels.parts import die, mac, network, register_file, sram, vector_unit
 from hwmodels.parts.mac import ACCUMULATOR_BYTES, FORMATS
 from hwmodels.quantity import part, quantity, static
 from hwmodels.relax import Relax
 from hwmodels.technology import Process
 from hwmodels.workloads.numeric import Contractions, Totals
 
-# Cells over area of SRAM inside tiles: macros without crossbar, ECC and routing across the die.
-# Graphcore's GC200 (900 MiB, 823 mm2, 7 nm) and Cerebras' WSE-2 (40 GiB, 46,225 mm2, 7 nm) come
-# out 55% and 45% memory, of which both speak as about half; from memory.
-TILE_EFFICIENCY = 0.45
-SMALL_PORT = 16.0  # periphery of a port inside a tile, against the shared buffer's; see `spatial`
 USABLE = 0.9  # of the SRAM; the rest holds programs and messages; an estimate
 MICROBATCHES = (1.0, 4.0, 16.0, 64.0)
 LATENCY_CYCLES = 100.0  # synchronisation and way across the chip; an estimate
@@ -109,6 +107,7 @@ class SramOnly(Accelerator):
 
     IDLE_W_PER_M2 = 0.02e6  # as simt: many small cores; no public measurement
     HAS_DRAM = False
+    OPTIONAL = ("model_chips",)
 
     @property
     def macs_per_cycle(self) -> Any:
@@ -162,27 +161,40 @@ class SramOnly(Accelerator):
         return word * self.tile_side * jnp.sqrt(self.tiles)
 
     def mac_energy(self, process: Process) -> dict[str, Any]:
-        """The unit and its three pipeline registers, as in a systolic array."""
-        bits = 2.0 * FORMATS[self.number_format].bits + 8.0 * ACCUMULATOR_BYTES
+        """The unit and its three pipeline registers, as in a systolic array; wires to the unit."""
+        word = FORMATS[self.number_format].bits
+        bits = 2.0 * word + 8.0 * ACCUMULATOR_BYTES
+        side = 0.5 * jnp.sqrt(self._whole(process) / self.tiles)
+        beyond = side - 0.5 * self._pitch(self._whole(process))
+        row = (word + 8.0 * ACCUMULATOR_BYTES) / self.tile_side  # bits a multiply-accumulate
         return {
             "mac": mac.energy(process, self.number_format),
             "register": register_file.energy(process, bits),
+            "feed": process.wire_energy * row * beyond,
         }
 
     def delivery_energy(self, process: Process) -> dict[str, Any]:
-        """A word that is sent drives the wire of half of the chip's side."""
-        whole = sum(self.areas(process).values()) + self.buffer_area(process)
-        return {"network": 8.0 * process.wire_energy * 0.5 * jnp.sqrt(whole)}
+        """A word that is sent passes routers and wire of half of the chip's side."""
+        hops, side = jnp.sqrt(self.tiles), jnp.sqrt(self._whole(process))
+        return {"network": network.energy(process, 0.5 * hops, 0.5 * side)}
+
+    def _whole(self, process: Process) -> Any:
+        """Area of all tiles [m2]."""
+        return sum(self.areas(process).values()) + self.buffer_area(process)
+
+    def _pitch(self, area: Any) -> Any:
+        """Side of the part of `area` that one bank serves [m]."""
+        return jnp.sqrt(area / jnp.maximum(self.tiles, self.sram.bandwidth / sram.PORT_BYTES))
 
     def buffer_energy(self, process: Process, area: Any) -> Any:
-        """Of a tile's own memory, half of the tile's side away."""
+        """Of a tile's own memory, half of a bank's pitch away."""
         capacity, bandwidth = self.sram.capacity / self.tiles, self.sram.bandwidth / self.tiles
-        return sram.energy(process, capacity, bandwidth, 0.5 * jnp.sqrt(area / self.tiles))
+        return sram.energy(process, capacity, bandwidth, 0.5 * self._pitch(area))
 
     def buffer_area(self, process: Process) -> Any:
         """Of all tiles' memories."""
-        port = sram.PORT_CELLS * self.sram.bandwidth / sram.PORT_BYTES / SMALL_PORT
-        return self._spare * (8.0 * self.sram.capacity + port) * process.sram_cell / TILE_EFFICIENCY
+        area = sram.area(process, self.sram.capacity, self.sram.bandwidth / sram.SMALL_PORT)
+        return self._spare * area
 
     @property
     def _spare(self) -> float:
@@ -196,8 +208,8 @@ class SramOnly(Accelerator):
         router = 2.0 * self.tile_side * (word + 8.0 * ACCUMULATOR_BYTES)
         areas = {
             "mac": self.macs_per_cycle * mac.area(process, self.number_format),
-            "pipeline": self.macs_per_cycle * register_file.area(process, bits),
-            "network": self.tiles * register_file.area(process, router),
+            "pipeline": self.macs_per_cycle * register_file.placed_area(process, bits),
+            "network": self.tiles * register_file.placed_area(process, router),
             "vector": vector_unit.area(process, self.vector_lanes),
         }
         return {name: self._spare * area for name, area in areas.items()}

@@ -88,7 +88,7 @@ class Systolic(Accelerator):
         "shared", choices=("shared", "own"), doc="where sums of several folds lie: buffer, or own"
     )
 
-    IDLE_W_PER_M2 = 0.085e6  # puts TPU v1, v2, v4i and v4 within 7% of their published idle powers
+    IDLE_W_PER_M2 = 0.085e6  # puts TPU v1, v2, v4i and v4 within 9% of their published idle powers
     OPTIONAL = ("accumulator_rows",)
 
     @property

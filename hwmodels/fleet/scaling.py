@@ -23,7 +23,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from hwmodels.fleet.collectives import DIMENSIONS, all_reduce, largest_fleet
+from hwmodels.fleet.sizing import DIMENSIONS, TOPOLOGIES, all_reduce, largest_fleet
 from hwmodels.parts.link import Link
 from hwmodels.quantity import quantity, static
 from hwmodels.relax import Relax
@@ -41,7 +41,7 @@ class Fleet:
     """How many chips train together, and how their links are wired."""
 
     chips: Any = quantity(1, low=1, high=LARGEST_FLEET, doc="chips in the fleet")
-    topology: str = static("torus2d", choices=tuple(DIMENSIONS), doc="wiring of the links")
+    topology: str = static("torus2d", choices=TOPOLOGIES, doc="wiring of the links")
 
 
 def exposed(t_backward: Any, reduce: Any, last: Any, relax: Relax) -> Any:
@@ -51,8 +51,15 @@ def exposed(t_backward: Any, reduce: Any, last: Any, relax: Relax) -> Any:
 
 
 def ports_margin(fleet: Fleet, link: Link) -> Any:
-    """Relative room in links: a ring or torus of d dimensions takes 2 d on every chip."""
-    return link.count / (2.0 * DIMENSIONS[fleet.topology]) - 1.0
+    """Relative room in links: a ring or torus of d dimensions takes 2 d on every chip, a fully
+    connected fleet one to every other chip, one with switches one at least."""
+    if fleet.topology == "fully_connected":
+        return link.count / jnp.maximum(fleet.chips - 1.0, 1.0) - 1.0
+    return link.count / _ports(fleet.topology) - 1.0
+
+
+def _ports(topology: str) -> float:
+    return 2.0 * DIMENSIONS[topology] if topology in DIMENSIONS else 1.0
 
 
 def fleet_metrics(
@@ -78,8 +85,11 @@ def fleet_metrics(
     budget = jnp.minimum(slack / jnp.maximum(last, 1e-6), slack + t_backward)
     most = jnp.minimum(LARGEST_FLEET, totals.max_global_batch / totals.samples)
     # Half a link of tolerance: counts are whole in every buildable design.
-    wired = relax.gate(ports_margin(fleet, link) + 0.25 / DIMENSIONS[fleet.topology])
-    most = 1.0 + (most - 1.0) * wired
+    if fleet.topology == "fully_connected":
+        most = jnp.minimum(most, 1.5 + link.count)
+    else:
+        ports = _ports(fleet.topology)
+        most = 1.0 + (most - 1.0) * relax.gate(link.count / ports - 1.0 + 0.5 / ports)
     chips_80 = relax.floor(jnp.clip(largest_fleet(budget, *wires), 1.0, most))
     step_80 = time + exposed(t_backward, all_reduce(chips_80, *wires), last, relax)
     return {

@@ -30,7 +30,7 @@ _MACHINE_KEYS = ("source", "cycle_ns", "mac_energy_pJ", "memory")
 _BANDWIDTHS = ("bandwidth", "read_bandwidth", "write_bandwidth")
 _PORTS = {f"{name}_bits_per_cycle" for name in _BANDWIDTHS}
 _FLAGS = ("banked", "own_depth", "reads_drains", "clears_results")
-_MEMORY_KEYS = (
+MEMORY_KEYS = (
     "name", "tensors", "word_bits", "energy_pJ_per_bit", "capacity_KiB", "capacity_bits",
     "block_bits", *(f"{name}_bits_per_cycle" for name in _BANDWIDTHS), *_FLAGS, "axis",
 )  # fmt: skip
@@ -57,29 +57,41 @@ def load_machine(machine: str | Path) -> Machine:
         raise InputError("machine", path, f"a readable TOML file ({error})") from None
     for key in content:
         check_choice("machine", key, _MACHINE_KEYS)
-    tables = content.get("memory")
-    if not isinstance(tables, list) or not tables:
-        raise InputError("memory", tables, "allowed: [[memory]] tables, outermost first")
-    memories = tuple(_memory(table, outermost=i == 0) for i, table in enumerate(tables))
-    names = [memory.name for memory in memories]
-    if len(set(names)) < len(names):
-        raise InputError("memory.name", ", ".join(names), "each name once")
+    memories = read_memories(content.get("memory"))
+    if set(memories[0].tensors) != set(TENSORS):
+        name, tensors = memories[0].name, memories[0].tensors
+        raise InputError(f"{name}.tensors", tensors, "the outermost memory holds W, I and O")
     return Machine(
         path.stem,
         memories,
-        _number(content, "mac_energy_pJ", "machine") * PICO,
-        _number(content, "cycle_ns", "machine", 1.0) * NANO,
+        number(content, "mac_energy_pJ", "machine") * PICO,
+        number(content, "cycle_ns", "machine", 1.0) * NANO,
     )
 
 
-def _memory(table: Any, *, outermost: bool) -> Memory:
+def read_memories(tables: Any, keys: tuple[str, ...] = MEMORY_KEYS) -> tuple[Memory, ...]:
+    """The memories of `[[memory]]` tables, which have no other keys than `keys`.
+
+    Raises:
+      InputError: no tables, a field that is missing, unknown or out of range, a name twice.
+    """
+    if not isinstance(tables, list) or not tables:
+        raise InputError("memory", tables, "allowed: [[memory]] tables, outermost first")
+    memories = tuple(_memory(table, keys) for table in tables)
+    names = [memory.name for memory in memories]
+    if len(set(names)) < len(names):
+        raise InputError("memory.name", ", ".join(names), "each name once")
+    return memories
+
+
+def _memory(table: Any, keys: tuple[str, ...]) -> Memory:
     if not isinstance(table, dict):
         raise InputError("memory", table, "allowed: a table")
     name = str(table.get("name", ""))
     if not name.isidentifier():
         raise InputError("memory.name", name, "allowed: letters, digits and underscores")
     for key in table:
-        check_choice(f"memory {name}", key, _MEMORY_KEYS)
+        check_choice(f"memory {name}", key, keys)
     tensors = str(table.get("tensors", ""))
     if not tensors or set(tensors) - set(TENSORS) or len(set(tensors)) < len(tensors):
         raise InputError(
@@ -87,25 +99,23 @@ def _memory(table: Any, *, outermost: bool) -> Memory:
             tensors,
             f"allowed: letters of {''.join(TENSORS)}, upper case, each once",
         )
-    if outermost and set(tensors) != set(TENSORS):
-        raise InputError(f"{name}.tensors", tensors, "the outermost memory holds W, I and O")
     if "capacity_KiB" in table and "capacity_bits" in table:
         raise InputError(f"{name}.capacity_bits", table["capacity_bits"], "one capacity")
     if "bandwidth_bits_per_cycle" in table and len(table.keys() & _PORTS) > 1:
         raise InputError(f"{name}.bandwidth_bits_per_cycle", table, "one port, or two separate")
-    bits = _number(table, "word_bits", name)
-    capacity = _number(table, "capacity_bits", name, math.inf)
-    capacity = _number(table, "capacity_KiB", name, capacity / KIB_BITS) * KIB_BITS
-    options: dict[str, Any] = {flag: _flag(table, flag, name) for flag in _FLAGS if flag in table}
+    bits = number(table, "word_bits", name)
+    capacity = number(table, "capacity_bits", name, math.inf)
+    capacity = number(table, "capacity_KiB", name, capacity / KIB_BITS) * KIB_BITS
+    options: dict[str, Any] = {key: flag(table, key, name) for key in _FLAGS if key in table}
     for port in _BANDWIDTHS:
         if (key := f"{port}_bits_per_cycle") in table:
-            options[port] = _number(table, key, name) / bits
+            options[port] = number(table, key, name) / bits
     return Memory(
         name,
         tensors,
-        energy=_number(table, "energy_pJ_per_bit", name) * PICO * bits,
+        energy=number(table, "energy_pJ_per_bit", name) * PICO * bits,
         capacity=capacity / bits,
-        block=_number(table, "block_bits", name) / bits if "block_bits" in table else None,
+        block=number(table, "block_bits", name) / bits if "block_bits" in table else None,
         axes=tuple(_axis(axis, name) for axis in table.get("axis", [])),
         **options,
     )
@@ -119,13 +129,13 @@ def _axis(table: Any, name: str) -> Axis:
         raise InputError(f"{name}.axis", table, f"a size and a dimension for {', '.join(SHAPES)}")
     for shape, dimension in dimensions.items():
         check_choice(f"{name}.axis.dimension.{shape}", dimension, SHAPES[shape].dimensions)
-    size = _number(table, "size", f"{name}.axis")
+    size = number(table, "size", f"{name}.axis")
     if size % 1:
         raise InputError(f"{name}.axis.size", size, "allowed: a whole number")
     return Axis(size, tuple(sorted(dimensions.items())))
 
 
-def _number(table: dict[str, Any], key: str, where: str, default: float | None = None) -> float:
+def number(table: dict[str, Any], key: str, where: str, default: float | None = None) -> float:
     """A positive number of a table; energies may be 0."""
     if key not in table and default is not None:
         return default
@@ -140,7 +150,8 @@ def _number(table: dict[str, Any], key: str, where: str, default: float | None =
     return float(value)
 
 
-def _flag(table: dict[str, Any], key: str, where: str) -> bool:
+def flag(table: dict[str, Any], key: str, where: str) -> bool:
+    """A yes or no of a table."""
     if not isinstance(table[key], bool):
         raise InputError(f"{where}.{key}", table[key], "allowed: true or false")
     return bool(table[key])

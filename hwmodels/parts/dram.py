@@ -30,7 +30,7 @@ class Dram:
     energy: Any = quantity(
         6.45, "pJ_per_bit", 1e-12, low=0.5, high=60, doc="energy per bit with PHY"
     )
-    idle_power: Any = quantity(1.5, "W", low=0.0, high=20, doc="idle and refresh power of a stack")
+    idle_power: Any = quantity(3.0, "W", low=0.0, high=20, doc="idle and refresh power of a stack")
     phy_area: Any = quantity(7.0, "mm2", 1e-6, low=0.0, high=40, doc="PHY area on the die")
     edge: Any = quantity(6.0, "mm", 1e-3, low=0.0, high=30, doc="die edge of one PHY")
     latency: Any = quantity(400, "ns", 1e-9, low=10, high=5000, doc="loaded latency")
@@ -53,8 +53,9 @@ class Dram:
 # verified), DDR4 20 and HBM2 7.0 less the PHY, the upper end of 3.9 to 7.0 (Jouppi et al., ISCA
 # 2021; from memory; O'Connor et al., MICRO 2017, model 3.9), HBM3 3.9 and HBM3E 3.5 (upper ends of
 # published figures, from memory), LPDDR4 5.0, LPDDR5 4.5 and DDR5 15 (middle of published ranges),
-# LPDDR5X 4.0 and HBM4 3.0 (estimates), each + 0.45 for the PHY on the die. Idle power, PHY area,
-# edge, latency, price and interposer (a stack of 11 x 10 mm) are estimates from memory.
+# LPDDR5X 4.0 and HBM4 3.0 (estimates), each + 0.45 for the PHY on the die. Idle power (of a stack:
+# standby and refresh of its dies, and a PHY whose clocks run), PHY area, edge, latency, price and
+# interposer (a stack of 11 x 10 mm) are estimates from memory.
 _KINDS: dict[str, tuple[float, ...]] = {
     #           GB/s    GiB   pJ/b   W     mm2   mm   ns     USD    mm2
     "ddr4":    (25.6,   32.0, 20.45, 1.5,  4.0,  4.0, 200.0, 80.0,  0.0),
@@ -64,11 +65,11 @@ _KINDS: dict[str, tuple[float, ...]] = {
     "lpddr5x": (34.1,   8.0,  4.45,  0.06, 1.7,  2.0, 250.0, 28.0,  0.0),
     "gddr6":   (64.0,   2.0,  7.95,  0.3,  2.4,  2.5, 350.0, 12.0,  0.0),
     "gddr6x":  (84.0,   2.0,  7.70,  0.35, 2.8,  2.5, 350.0, 16.0,  0.0),
-    "hbm2":    (307.0,  8.0,  7.00,  1.2,  6.5,  6.0, 400.0, 110.0, 110.0),
-    "hbm2e":   (460.0,  16.0, 6.45,  1.5,  7.0,  6.0, 400.0, 180.0, 110.0),
-    "hbm3":    (819.0,  24.0, 4.35,  2.0,  8.0,  6.0, 400.0, 320.0, 110.0),
-    "hbm3e":   (1229.0, 36.0, 3.95,  2.5,  8.5,  6.0, 400.0, 450.0, 110.0),
-    "hbm4":    (2048.0, 36.0, 3.45,  3.0,  14.0, 9.0, 400.0, 550.0, 120.0),
+    "hbm2":    (307.0,  8.0,  7.00,  3.0,  6.5,  6.0, 400.0, 110.0, 110.0),
+    "hbm2e":   (460.0,  16.0, 6.45,  3.0,  7.0,  6.0, 400.0, 180.0, 110.0),
+    "hbm3":    (819.0,  24.0, 4.35,  3.5,  8.0,  6.0, 400.0, 320.0, 110.0),
+    "hbm3e":   (1229.0, 36.0, 3.95,  4.0,  8.5,  6.0, 400.0, 450.0, 110.0),
+    "hbm4":    (2048.0, 36.0, 3.45,  5.0,  14.0, 9.0, 400.0, 550.0, 120.0),
 }  # fmt: skip
 _FIELDS = (
     "bandwidth_GBps", "capacity_GiB", "energy_pJ_per_bit", "idle_power_W", "phy_area_mm2",

@@ -1,7 +1,12 @@
 """Chip-to-chip links: serial lanes in whole links.
 
-A serial link burns its power whether or not it carries data, so its power is energy per bit at
-full rate, both directions, always. Default: an NVLink- or ICI-class copper link of 50 GB/s a
+A serial link burns its power whether or not it carries data, so it is charged for its full rate,
+always. A published energy per bit is that of a transmitter and a receiver; of a lane pair a chip
+has one of each, and the other chip the other two, so a chip's share is
+
+    power = energy x rate of one direction.
+
+Default: an NVLink- or ICI-class copper link of 50 GB/s a
 direction. `LINK_KINDS` has the numbers of one link by kind; they reach
 
 * dies on one package: `ucie_advanced` (silicon bridge or interposer, 2 mm) and `ucie_standard`
@@ -11,8 +16,7 @@ direction. `LINK_KINDS` has the numbers of one link by kind; they reach
 * a hall, through network cards and switches: `ethernet`, `infiniband`, 400 Gb/s ports;
 * rows of racks over fibre: `optics_pluggable` (module with signal processor), `optics_copackaged`.
 
-Published energies count one transmitter and one receiver, a chip's own two ends of a lane pair;
-charged for each direction, they also cover controller and protocol. Switches are not included.
+Switches are not included, nor are controller and protocol where a source gives the SerDes alone.
 Latency is one hop with its share of the protocol, without flight time (5 ns a metre of fibre).
 """
 
@@ -49,7 +53,7 @@ class Link:
     @property
     def power(self) -> Any:
         """Power of all links, always on [W]."""
-        return self.energy * 8.0 * 2.0 * self.injection_bandwidth
+        return self.energy * 8.0 * self.injection_bandwidth
 
 
 # Numbers of one link, in the order of the fields after `count` and their units. Rates: vendors'

@@ -1,0 +1,158 @@
+"""A composed chip from its TOML file: `variant = "composed"`, `[chip]`, and `[[memory]]` tables.
+
+The tables run from the outermost on-chip level in; DRAM is the chip's (`dram_kind`,
+`dram_stacks`, ...). Their keys are those of machines (`hwmodels.mapping.catalog`):
+
+* `name`; `tensors`, of W (weights), I (input), O (result)
+* `capacity_KiB` or `capacity_bits`, of one instance
+* `bandwidth_bits_per_cycle` of one port for all, or `read_` and `write_bandwidth_bits_per_cycle`;
+  `banked = true`: each instance has that much. Registers (up to 128 bytes) may go without
+* `[[memory.axis]]`: `size` instances of what is inside, and the `dimension` unrolled over them
+* `own_depth = true`: each tensor may be held at its own depth of the loop nest
+
+and, of chips: `word_bits`, by default the number format's, of a level with sums alone 32;
+`double_buffered`, by default true but for registers; `energy_pJ_per_bit` and `area_mm2` (of one
+instance) in place of the parts'.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from typing import Any
+
+from hwmodels.accelerators.composed import Composed
+from hwmodels.accelerators.entry import KINDS, NO_CAP_W, ChipEntry
+from hwmodels.accelerators.facts import Fact
+from hwmodels.accelerators.level import REGISTER_BYTES, Level
+from hwmodels.errors import InputError
+from hwmodels.mapping.catalog import flag, number, read_memories
+from hwmodels.parts.mac import ACCUMULATOR_BYTES, FORMATS
+from hwmodels.quantity import structure
+from hwmodels.technology import NOMINAL_V, Technology
+
+_KEYS = (
+    "name", "tensors", "capacity_KiB", "capacity_bits", "bandwidth_bits_per_cycle",
+    "read_bandwidth_bits_per_cycle", "write_bandwidth_bits_per_cycle", "banked", "own_depth",
+    "word_bits", "double_buffered", "energy_pJ_per_bit", "area_mm2", "axis",
+)  # fmt: skip
+# What else has a name in a breakdown of time, energy or area.
+_TAKEN = (
+    "mac", "pipeline", "vector", "dram", "buffer", "compute", "on_chip", "busy", "fill_drain",
+    "launch", "memory_latency", "sparsity", "host", "uncore", "dram_phy", "link_phy", "leakage",
+    "idle", "dram_idle", "link", "clock_tree", "static",
+)  # fmt: skip
+
+
+def read_levels(tables: Any, number_format: str) -> tuple[Level, ...]:
+    """The levels of `[[memory]]` tables for a chip of that operand format.
+
+    Raises:
+      InputError: naming field, value and what is allowed.
+    """
+    bits = FORMATS[number_format].bits if number_format in FORMATS else 16.0
+    filled = tables
+    if isinstance(tables, list) and all(isinstance(table, dict) for table in tables):
+        filled = [
+            {"word_bits": 8 * ACCUMULATOR_BYTES if table.get("tensors") == "O" else bits,
+             "energy_pJ_per_bit": 0.0, **table}
+            for table in tables
+        ]  # fmt: skip
+    memories = read_memories(filled, _KEYS)
+    for memory in memories:
+        if memory.name.lower() in _TAKEN or memory.name.lower().startswith("static_"):
+            raise InputError("memory.name", memory.name, f"taken: {', '.join(_TAKEN)}")
+    return tuple(_level(m, t, f) for m, t, f in zip(memories, tables, filled, strict=True))
+
+
+def _level(memory: Any, table: dict[str, Any], filled: dict[str, Any]) -> Level:
+    name, word = memory.name, float(filled["word_bits"]) / 8
+    capacity = memory.capacity * word
+    if math.isinf(capacity):
+        raise InputError(f"{name}.capacity_KiB", "nothing", "needed: of an on-chip memory")
+    registers = capacity <= REGISTER_BYTES
+    ports = {
+        port: None if (words := getattr(memory, port)) is None else words * word
+        for port in ("bandwidth", "read_bandwidth", "write_bandwidth")
+    }
+    shared, read, write = ports.values()
+    if shared is None and (read is None) != (write is None):
+        raise InputError(
+            f"{name}.{'read' if read is None else 'write'}_bandwidth_bits_per_cycle", "nothing",
+            "needed: separate ports are two",
+        )  # fmt: skip
+    if shared is read is None and not registers:
+        raise InputError(
+            f"{name}.bandwidth_bits_per_cycle", "nothing",
+            f"needed: a memory of more than {REGISTER_BYTES:g} bytes has ports",
+        )  # fmt: skip
+    level = Level(
+        name, memory.tensors, word_bits=8 * word, capacity=capacity, **ports,
+        energy=memory.energy / word if "energy_pJ_per_bit" in table else None,
+        area=number(table, "area_mm2", name) * 1e-6 if "area_mm2" in table else None,
+        axes=memory.axes, banked=memory.banked, own_depth=memory.own_depth,
+        double_buffered=flag(table, "double_buffered", name)
+        if "double_buffered" in table else not registers,
+        registers=registers,
+    )  # fmt: skip
+    level.check()
+    return level
+
+
+@dataclass(frozen=True)
+class ComposedEntry(ChipEntry):
+    """A composed chip of a file."""
+
+    levels: tuple[Level, ...] = ()
+
+    def chip(self, *, whole_die: bool = False) -> Any:
+        """The accelerator without a power cap."""
+        values: dict[str, Any] = {"tdp_W": NO_CAP_W}
+        for name, kinds in KINDS.items():
+            if name in self.inputs:
+                values |= kinds[str(self.inputs[name].value)]
+        values |= {name: fact.value for name, fact in self.inputs.items() if name not in KINDS}
+        if "voltage_V" not in self.inputs:
+            node = Technology(node=self.inputs["node_nm"].number * 1e-9)
+            values["voltage_V"] = round(float(node.lookup(NOMINAL_V)), 3)
+        return replace(Composed().replace(**values), levels=self.levels)
+
+    def facts(self) -> dict[str, Fact]:
+        """Every number and option with its source, the levels' and the model's own included."""
+        chip = self.chip()
+        plain = {**chip.quantities(), **{name: getattr(chip, name) for name in structure(Composed)}}
+        file = {name for level in self.levels for name in level.quantities()}
+        found = {name: fact for name, fact in self.inputs.items() if name not in KINDS}
+        for level in self.levels:
+            found[level.name] = Fact(_structure(level), "memory tables of the file", "assumed")
+        kind = {
+            name: f"{of} {self.inputs[of].value}"
+            for of, table in KINDS.items() if of in self.inputs
+            for name in table[str(self.inputs[of].value)]
+        }  # fmt: skip
+        del plain["tdp_W"]
+        for name, value in plain.items():
+            if name in found:
+                continue
+            source = "the model's default"
+            if name in file:
+                source = "memory tables of the file"
+            elif name in kind:
+                source = kind[name]
+            elif name == "voltage_V":
+                source = "the node's nominal supply"
+            found[name] = Fact(value, source, "assumed")
+        return found
+
+
+def _structure(level: Level) -> str:
+    axes = [
+        f"{axis.size:g} x {'/'.join(sorted({d for _, d in axis.dimensions}))}"
+        for axis in level.axes
+    ]
+    said = [
+        level.tensors, "registers" if level.registers else "SRAM", f"{level.word_bits:g}-bit words",
+        *(name for name in ("banked", "own_depth", "double_buffered") if getattr(level, name)),
+        *(["inside: " + ", ".join(axes)] if axes else []),
+    ]  # fmt: skip
+    return "; ".join(said)

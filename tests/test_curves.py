@@ -1,0 +1,55 @@
+"""Scaling curves and N80 of a plan."""
+
+import dataclasses
+
+import pytest
+from gpt_rows import gpt
+
+import hwmodels
+from hwmodels import InputError
+from hwmodels.fleet.curves import chips_80, scaling_curve
+from hwmodels.fleet.plan import Cluster, make_plan
+from hwmodels.fleet.step import evaluate_plan
+
+CHIP = hwmodels.VARIANTS["simt"]()
+WORKLOAD = gpt(layers=12, hidden=768, heads=12, seq=256, vocab=1003, samples=2)
+CLUSTER = Cluster(chips=64.0)
+PLAN = make_plan(tensor=2, pipeline=3, data=4, microbatch=2)
+
+
+@pytest.mark.parametrize("scaling", ["weak", "strong"])
+def test_curve_is_the_model_at_other_replicas(scaling):
+    got = scaling_curve(CHIP, WORKLOAD, CLUSTER, PLAN, 96, scaling=scaling, replicas=[1, 3, 12])
+    assert list(got.chips) == [6, 18, 72]
+    for (_, row), data in zip(got.iterrows(), (1, 3, 12), strict=True):
+        batch = 24 * data if scaling == "weak" else 96
+        plan = dataclasses.replace(PLAN, data=float(data))
+        alone = evaluate_plan(CHIP, WORKLOAD, CLUSTER, plan, batch)
+        assert row.time_s == pytest.approx(float(alone.time), rel=1e-5)
+        assert row.global_batch == pytest.approx(batch, rel=1e-5)
+        assert row.samples_per_J == pytest.approx(batch / float(alone.energy), rel=1e-5)
+    assert got.efficiency[0] == pytest.approx(1.0)
+    assert got.efficiency.is_monotonic_decreasing
+    assert got.network_time.between(0, 1).all()
+    assert got.network_power.between(0, 1).all()
+
+
+def test_strong_scaling_saturates():
+    got = scaling_curve(CHIP, WORKLOAD, CLUSTER, PLAN, 96, scaling="strong")
+    assert got.chips.max() <= 65536
+    assert got.efficiency.iloc[-1] < 0.1
+
+
+def test_n80_is_the_last_efficient_fleet():
+    largest = chips_80(CHIP, WORKLOAD, CLUSTER, PLAN, 96, scaling="strong")
+    around = [largest / 6, largest / 6 + 1]
+    got = scaling_curve(CHIP, WORKLOAD, CLUSTER, PLAN, 96, scaling="strong", replicas=around)
+    assert got.efficiency[0] >= 0.8 > got.efficiency[1]
+    assert chips_80(CHIP, WORKLOAD, CLUSTER, PLAN, 96) >= largest
+
+
+def test_bad_input_is_refused():
+    with pytest.raises(InputError, match="weak"):
+        scaling_curve(CHIP, WORKLOAD, CLUSTER, PLAN, 96, scaling="week")
+    with pytest.raises(InputError, match="replicas"):
+        scaling_curve(CHIP, WORKLOAD, CLUSTER, PLAN, 96, replicas=[0])
