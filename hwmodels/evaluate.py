@@ -207,6 +207,8 @@ def _margins(
     margins = {
         "area": 1.0 - area / chip.largest_area,
         "die_edge": 1.0 - edge / die.usable_edge(area),
+        # At what liquid carries off: the most that can be built.
+        "thermal": die.thermal_margin(rates.peak_die_power, area, "liquid"),
         "clock": rates.max_clock / chip.clock - 1.0,
         "voltage": rates.voltage_margin,
         # The capped clock meets the cap exactly; the tolerance is its rounding.

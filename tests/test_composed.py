@@ -464,7 +464,7 @@ def test_the_example_is_listed_apart():
     assert found.area_mm2 == pytest.approx(float(metrics.area) * 1e6, rel=1e-5)
     facts = entry.facts()
     assert facts["WEIGHTS_capacity_KiB"].value == 1024
-    assert facts["dram_bandwidth_GBps"].source == "dram_kind lpddr5x"
+    assert facts["dram_bandwidth_GBps"].note == "dram_kind lpddr5x"
 
 
 def test_commands_take_a_file(tmp_path: Path, capsys, tiny):

@@ -1,5 +1,6 @@
 """How parallel training divides traced operators: Megatron's partitioning, by hand."""
 
+import dataclasses
 from collections import Counter
 
 import jax
@@ -134,6 +135,15 @@ def test_written_out_blocks_are_found_like_a_loop():
     # Written out, nothing asks for the gradient of the step's input.
     assert looped - written_out == {("backward", "layers", 6, 16, 40, "k", "m", 96): 1}
     assert not written_out - looped
+
+
+@pytest.mark.parametrize("vocabulary", [60, 5000])
+def test_a_large_head_does_not_hide_the_blocks(vocabulary):
+    # 12 x 24^2 x 5 weights of blocks, 24 x 5000 of the head: 22% of the products repeat at 5000.
+    workload = gpt(dataclasses.replace(TINY, vocabulary=vocabulary))
+    assert workload.layers == (5 if vocabulary == 60 else 1)
+    workload = gpt(dataclasses.replace(TINY, vocabulary=1500))
+    assert workload.layers == 5
 
 
 def test_experts_are_divided_and_exchanged():

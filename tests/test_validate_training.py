@@ -1,4 +1,4 @@
-"""Measured training steps: the tables, jobs by hand, bad input, and the agreement that is promised."""
+"""Measured training steps: tables, jobs by hand, bad input, and the agreement that is promised."""
 
 import csv
 import json

@@ -16,9 +16,9 @@ the catalog's systolic array, so that what is validated is what is swept:
   as one special operation.
 
 The rate is 2 macs / time. DDR3 delivers `DDR3_SHARE` of its 34 GB/s: refresh takes 3 to 4%, opening
-rows and turning the bus the rest; an estimate. Accumulators read and write 256 sums a cycle beside
-256 operands. Left out: stalls for synchronisation between layers beyond fill and drain, input
-from the host (whose shares the paper states apart), 16-bit activations at half speed.
+rows and turning the bus the rest; an estimate. Left out: stalls for synchronisation between layers
+beyond fill and drain, input from the host (whose shares the paper states apart), 16-bit activations
+at half speed.
 """
 
 from __future__ import annotations
@@ -37,8 +37,6 @@ from hwmodels.workloads.workload import Workload
 
 DDR3_SHARE = 0.9
 LANES = 256
-# Bytes a cycle: a row of operands, a row of sums read and written.
-BUFFER_BYTES = LANES + 2 * 4 * LANES
 TAPS = 9
 
 
@@ -114,11 +112,7 @@ def achieved_tops(name: str, facts: Mapping[str, float]) -> float:
 
 @cache
 def _chip() -> Any:
-    stated = {
-        "tuning_dram_efficiency": DDR3_SHARE,
-        "sram_bandwidth_B_per_cycle": float(BUFFER_BYTES),
-    }
-    return load_entry("tpu_v1").chip().replace(**stated)
+    return load_entry("tpu_v1").chip().replace(tuning_dram_efficiency=DDR3_SHARE)
 
 
 def _product(kind: str, count: int, m: float, n: float, k: float, taps: int) -> Operation:

@@ -22,14 +22,12 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from hwmodels.accelerators.composed import Composed
-from hwmodels.accelerators.entry import KINDS, NO_CAP_W, ChipEntry
+from hwmodels.accelerators.entry import ChipEntry
 from hwmodels.accelerators.facts import Fact
 from hwmodels.accelerators.level import REGISTER_BYTES, Level
 from hwmodels.errors import InputError
 from hwmodels.mapping.catalog import flag, number, read_memories
 from hwmodels.parts.mac import ACCUMULATOR_BYTES, FORMATS
-from hwmodels.quantity import structure
-from hwmodels.technology import NOMINAL_V, Technology
 
 _KEYS = (
     "name", "tensors", "capacity_KiB", "capacity_bits", "bandwidth_bits_per_cycle",
@@ -105,43 +103,17 @@ class ComposedEntry(ChipEntry):
 
     levels: tuple[Level, ...] = ()
 
-    def chip(self, *, whole_die: bool = False) -> Any:
-        """The accelerator without a power cap."""
-        values: dict[str, Any] = {"tdp_W": NO_CAP_W}
-        for name, kinds in KINDS.items():
-            if name in self.inputs:
-                values |= kinds[str(self.inputs[name].value)]
-        values |= {name: fact.value for name, fact in self.inputs.items() if name not in KINDS}
-        if "voltage_V" not in self.inputs:
-            node = Technology(node=self.inputs["node_nm"].number * 1e-9)
-            values["voltage_V"] = round(float(node.lookup(NOMINAL_V)), 3)
-        return replace(Composed().replace(**values), levels=self.levels)
+    def blank(self) -> Any:
+        """With the file's levels."""
+        return replace(Composed(), levels=self.levels)
 
     def facts(self) -> dict[str, Fact]:
-        """Every number and option with its source, the levels' and the model's own included."""
-        chip = self.chip()
-        plain = {**chip.quantities(), **{name: getattr(chip, name) for name in structure(Composed)}}
-        file = {name for level in self.levels for name in level.quantities()}
-        found = {name: fact for name, fact in self.inputs.items() if name not in KINDS}
+        """As of any chip; the levels' numbers and structure are the file's."""
+        source = "memory tables of the file"
+        found = super().facts()
         for level in self.levels:
-            found[level.name] = Fact(_structure(level), "memory tables of the file", "assumed")
-        kind = {
-            name: f"{of} {self.inputs[of].value}"
-            for of, table in KINDS.items() if of in self.inputs
-            for name in table[str(self.inputs[of].value)]
-        }  # fmt: skip
-        del plain["tdp_W"]
-        for name, value in plain.items():
-            if name in found:
-                continue
-            source = "the model's default"
-            if name in file:
-                source = "memory tables of the file"
-            elif name in kind:
-                source = kind[name]
-            elif name == "voltage_V":
-                source = "the node's nominal supply"
-            found[name] = Fact(value, source, "assumed")
+            found[level.name] = Fact(_structure(level), source, "assumed")
+            found |= {n: Fact(found[n].value, source, "assumed") for n in level.quantities()}
         return found
 
 

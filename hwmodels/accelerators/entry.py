@@ -64,6 +64,10 @@ class ChipEntry:
     market_cap: bool = False
     partial: bool = False
 
+    def blank(self) -> Any:
+        """The variant's default design, which the file's numbers go into."""
+        return VARIANTS[self.variant]()
+
     def chip(self, *, whole_die: bool = False) -> Any:
         """The accelerator without a power cap; of the whole die, or of what is enabled."""
         values: dict[str, Any] = {"tdp_W": NO_CAP_W}
@@ -75,7 +79,7 @@ class ChipEntry:
         if "voltage_V" not in stated:
             node = Technology(node=stated["node_nm"].number * 1e-9)
             values["voltage_V"] = round(float(node.lookup(NOMINAL_V)), 3)
-        return VARIANTS[self.variant]().replace(**values)
+        return self.blank().replace(**values)
 
     def capped(self) -> Any:
         """The accelerator at the voltage and clock that its published power cap leaves to the
@@ -88,14 +92,17 @@ class ChipEntry:
 
     def facts(self) -> dict[str, Fact]:
         """Every number and option of the accelerator with its source, the model's own included."""
-        chip, cls = self.chip(), VARIANTS[self.variant]
+        chip = self.chip()
         kind = {
             name: Fact(value, self.inputs[of].source, "assumed", note=f"{of} {choice}")
             for of, table in KINDS.items() if of in self.inputs
             for choice in [str(self.inputs[of].value)]
             for name, value in table[choice].items()
         }  # fmt: skip
-        plain = {**chip.quantities(), **{name: getattr(chip, name) for name in structure(cls)}}
+        plain = {
+            **chip.quantities(),
+            **{name: getattr(chip, name) for name in structure(type(chip))},
+        }
         default = {name: Fact(v, "the model's default", "assumed") for name, v in plain.items()}
         del default["tdp_W"]
         voltage = default["voltage_V"].value

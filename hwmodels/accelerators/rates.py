@@ -40,7 +40,8 @@ class Rates:
     energies per byte, multiply-accumulate (by part) and slot; `busy_energy` by part, of a cycle in
     which all parts work at their full rate, clock and DRAM apart; `resident`: shares by role, and
     `away` the rest, then that of inputs; `exposed`: share of the shorter of DRAM and other work
-    that is not hidden; `dense`: multipliers spend the same for each product.
+    that is not hidden; `dense`: multipliers spend the same for each product; `peak_power` [W] of
+    chip and memory, `peak_die_power` without memory devices.
     """
 
     clock: Any
@@ -65,6 +66,7 @@ class Rates:
     areas: dict[str, Any]
     static_power: dict[str, Any]
     peak_power: Any
+    peak_die_power: Any
     max_clock: Any
     die_cost: Any
     voltage_margin: Any
@@ -150,6 +152,7 @@ def prepare(
         areas=areas,
         static_power={**steady, "clock_tree": clock_energy * clock},
         peak_power=constant + per_cycle * clock,
+        peak_die_power=sum(steady.values()) - steady["dram_idle"] + per_cycle * clock,
         max_clock=process.max_clock,
         die_cost=chip.price(process, area),
         voltage_margin=voltage_margin(process),

@@ -1,8 +1,9 @@
 """Which operations repeat block by block, so that a pipeline may cut them; what is kept for later.
 
 The number of blocks is the greatest common divisor of the counts of the products, by sizes, that
-make up `MOST` of the forward phase's multiply-accumulates: a loop's length, or, in a model that is
-written out, how often equal products come. Rows of a loop whose count it divides belong to the
+come more than once and make up `MOST` of such multiply-accumulates in the forward phase: a loop's
+length, or, in a model that is written out, how often equal products come. Where less than
+`REPEATED` of the phase repeats, nothing does. Rows of a loop whose count it divides belong to the
 blocks; in a model without loops, rows whose sizes come as often, or once less (nothing asks for the
 input gradient of the first block). Others that come before them in the forward phase, or after
 them in the backward phase, belong to the first stage, the rest to the last. A block hands on what
@@ -20,7 +21,7 @@ from typing import Any
 from hwmodels.workloads.assemble import Assembler
 from hwmodels.workloads.operation import Operation, Saved, Tensor
 
-MOST = 0.9
+MOST, REPEATED = 0.9, 0.3
 
 
 def count_blocks(rows: Sequence[Operation]) -> float:
@@ -31,10 +32,12 @@ def count_blocks(rows: Sequence[Operation]) -> float:
         if row.kind == "contraction" and row.phase == "forward":
             counts[_key(row)] += int(row.count)
             work[_key(row)] += row.count * row.macs  # type: ignore[assignment]
-    enough = MOST * work.total()
+    repeated = Counter({key: macs for key, macs in work.items() if counts[key] > 1})
+    if repeated.total() < REPEATED * work.total():
+        return 1.0
     largest, seen = [], 0.0
-    for key, macs in work.most_common():
-        if seen < enough:
+    for key, macs in repeated.most_common():
+        if seen < MOST * repeated.total():
             largest.append(counts[key])
             seen += macs
     return float(math.gcd(*largest)) if largest else 1.0
