@@ -27,6 +27,7 @@ from dse.front import OBJECTIVES
 from dse.grid import BLOCK, FILTER, screening
 from dse.mapping_bench import mapping_rate
 from dse.numpy_model import NumpyModel
+from dse.plan_bench import plan_rate
 from dse.sweeping import WORKERS
 from dse.timing import Figure, rate
 from hwmodels import InputError, Operation, Tensor, Workload, load_workload
@@ -53,8 +54,9 @@ def bench(
 
     Returns:
       `random_`, `grid_` and `numpy_designs_per_s`, `gradients_per_s`, `speedup_vs_numpy` (random
-      over NumPy), `mappings_per_s`, `designs_per_s_by_operations`, `spread` and `compile_s` by
-      figure, the best NumPy chunk, and the machine.
+      over NumPy), `mappings_per_s`, `plans_per_s` (all `distinct_plans` of a fleet),
+      `designs_per_s_by_operations`, `spread` and `compile_s` by figure, the best NumPy chunk, and
+      the machine.
 
     Raises:
       InputError: unknown workload or variant, a time that is not positive.
@@ -64,7 +66,7 @@ def bench(
     space = default_space(variant)
     trace = load_workload(workload)
     engine = evaluator(space, space.structures()[0], trace.training, Options())
-    share = seconds / (5 + len(operations))
+    share = seconds / (6 + len(operations))
 
     figures = {
         "random_designs_per_s": _random(engine, trace, chunk, share),
@@ -75,6 +77,7 @@ def bench(
     best = max(numpy_figures, key=lambda n: numpy_figures[n][0])
     figures["numpy_designs_per_s"] = numpy_figures[best]
     figures["mappings_per_s"] = mapping_rate(share)
+    figures["plans_per_s"], plans = plan_rate(share)
     by_operations = {n: _random(engine, synthetic(n), chunk, share) for n in operations}
     result: dict[str, Any] = {name: figure[0] for name, figure in figures.items()}
     result["speedup_vs_numpy"] = result["random_designs_per_s"] / result["numpy_designs_per_s"]
@@ -86,6 +89,7 @@ def bench(
         "workload": workload,
         "variant": variant,
         "distinct_operations": len(trace.rows),
+        "distinct_plans": plans,
         "chunk": chunk,
         "grid_block": block,
         "numpy_chunk": best,

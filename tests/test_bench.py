@@ -21,6 +21,8 @@ def test_figures_are_complete_positive_and_json(figures):
     for name in ("random_designs_per_s", "grid_designs_per_s", "numpy_designs_per_s"):
         assert figures[name] > 0
     assert figures["gradients_per_s"] > 0
+    assert figures["plans_per_s"] > 0
+    assert figures["distinct_plans"] >= 500
     assert figures["numpy_chunk"] in (64, 256)
     ratio = figures["random_designs_per_s"] / figures["numpy_designs_per_s"]
     assert figures["speedup_vs_numpy"] == pytest.approx(ratio)

@@ -42,9 +42,6 @@ from hwmodels.fleet import algorithms
 from hwmodels.fleet.algorithms import farthest, mean_hops
 from hwmodels.fleet.network import Network, Tier, several, tiers
 from hwmodels.fleet.options import Option, add, cheapest, option, scale, slowest
-from hwmodels.fleet.sizing import DIMENSIONS as DIMENSIONS
-from hwmodels.fleet.sizing import all_reduce as all_reduce
-from hwmodels.fleet.sizing import largest_fleet as largest_fleet
 from hwmodels.relax import EXACT, Relax
 
 KINDS = (
