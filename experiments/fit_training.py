@@ -24,7 +24,7 @@ from dse.validation import fsdp, training
 from dse.validation.llm import Framework, Steps
 from dse.validation.tables import read_table
 
-USUAL = Framework(0.8, 0.6, 0.5, 0.8, 0.8, 0.9)
+USUAL = Framework(0.8, 0.6, 0.5, 0.8, 0.8, 0.3)
 PRIOR = 0.01  # of a squared logit unit, against a row's log error
 LINEAR, STEPS, RATE = 0.02, 300, 0.05
 

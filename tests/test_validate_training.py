@@ -25,7 +25,7 @@ SHARDED = {
     "MicroBatchSize": "4", "GlobalBatchSize": "64", "Precision": "amp_bf16", "MP Mode": "DEFAULT",
     "Sharding Strategy": "FULL_SHARD", "Activation Checkpointing": "False",
 }  # fmt: skip
-IDEAL = Framework(1.0, 1.0, 1.0, 1.0, 1.0, 1.0)
+IDEAL = Framework(1.0, 1.0, 1.0, 1.0, 1.0, 0.0)
 
 
 def write(path, rows):

@@ -34,14 +34,14 @@ FITS = -1e-6  # of a margin
 class Framework:
     """Shares of peak rates: of matrix products, of DRAM by elementwise kernels (which are fused
     less than here), of the products' rate by attention kernels, of links inside and between nodes;
-    and the share of compute that data-parallel transfers hide behind."""
+    and the time that hidden data-parallel transfers take from compute, over their own."""
 
     compute: Any
     dram: Any
     attention: Any
     link: Any
     network: Any
-    overlap: Any
+    contention: Any
 
 
 @dataclass(frozen=True)
@@ -111,7 +111,7 @@ def _all(
         shares = dataclasses.replace(
             cluster.tuning, attention_efficiency=framework.attention * attention,
             link_efficiency=framework.link, network_efficiency=framework.network,
-            data_overlap=framework.overlap,
+            data_contention=framework.contention,
         )  # fmt: skip
         problem = problem._replace(
             chip=dataclasses.replace(chip, tuning=tuning),

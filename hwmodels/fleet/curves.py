@@ -30,7 +30,7 @@ from hwmodels.workloads.workload import Workload
 
 EFFICIENT = 0.8
 SCALING = ("weak", "strong")
-TRANSFERS = ("tensor", "expert", "pipeline", "reduce", "gather")
+TRANSFERS = ("tensor", "expert", "pipeline", "reduce", "gather", "contention")
 NETWORK_POWER = ("network_traffic", "network_ports")
 
 

@@ -72,9 +72,10 @@ class ClusterTuning:
     pipeline_overlap: Any = quantity(
         1.0, low=0.0, high=1.0, doc="share of steady-state pipeline transfers that is hidden"
     )
-    data_overlap: Any = quantity(
-        1.0, low=0.0, high=1.0, doc="share of backward and forward time that data-parallel hides in"
-    )
+    data_contention: Any = quantity(
+        0.0, low=0.0, high=1.0,
+        doc="time that a hidden data-parallel transfer takes from the compute that hides it",
+    )  # fmt: skip
     memory_usable: Any = quantity(
         1.0, low=0.1, high=1.0, doc="share of the DRAM that fragmentation leaves to tensors"
     )

@@ -51,11 +51,13 @@ class Shards(NamedTuple):
 
 
 class Replicas(NamedTuple):
-    """`reduce`, `gather`: time of a step's transfers that nothing hides [s]; `busy`: all of it;
-    `energy` [J] of a chip's bits between nodes."""
+    """`reduce`, `gather`: time of a step's transfers that nothing hides [s]; `contention`: by which
+    the others slow what hides them, as they take compute units and memory bandwidth; `busy`: time
+    of all transfers; `energy` [J] of a chip's bits between nodes."""
 
     reduce: Any
     gather: Any
+    contention: Any
     busy: Any
     energy: Any
 
@@ -78,7 +80,6 @@ def replicas(
 ) -> Replicas:  # fmt: skip
     """`forward`, `backward`: times of a stage's micro-batch that transfers hide behind [s]."""
     scatter, gather, blocks = one
-    room_forward, room_backward = tuning.data_overlap * forward, tuning.data_overlap * backward
     last = _last_share(stores, blocks)
 
     def of_zero(*values: Any) -> Any:
@@ -88,20 +89,24 @@ def replicas(
             result = jnp.where(plan.zero >= stage, value, result)
         return result
 
-    once = exposed(scatter.time, room_backward, last)
-    twice = exposed(2.0 * scatter.time, room_backward, last)
-    ahead = exposed(gather.time, room_forward, 1.0 / blocks)
+    once = exposed(scatter.time, backward, last)
+    twice = exposed(2.0 * scatter.time, backward, last)
+    ahead = exposed(gather.time, forward, 1.0 / blocks)
     fetch, back = gather.time / blocks, scatter.time / blocks
     rest = blocks - 1.0
-    fetched = fetch + rest * jnp.maximum(fetch - room_forward / blocks, 0.0)
-    returned = back + rest * jnp.maximum(fetch + back - room_backward / blocks, 0.0)
+    fetched = fetch + rest * jnp.maximum(fetch - forward / blocks, 0.0)
+    returned = back + rest * jnp.maximum(fetch + back - backward / blocks, 0.0)
     m = microbatches
     busy_gather = of_zero(0.0, 1.0, 1.0, 2.0 * m)
     busy_scatter = of_zero(2.0, 1.0, m, m)
+    reduce = of_zero(twice, once, m * once, m * returned)
+    gathered = of_zero(0.0, ahead, ahead, m * fetched)
+    busy = busy_gather * gather.time + busy_scatter * scatter.time
     return Replicas(
-        reduce=of_zero(twice, once, m * once, m * returned),
-        gather=of_zero(0.0, ahead, ahead, m * fetched),
-        busy=busy_gather * gather.time + busy_scatter * scatter.time,
+        reduce=reduce,
+        gather=gathered,
+        contention=tuning.data_contention * jnp.maximum(busy - reduce - gathered, 0.0),
+        busy=busy,
         energy=busy_gather * gather.energy + busy_scatter * scatter.energy,
     )
 

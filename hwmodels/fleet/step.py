@@ -162,6 +162,7 @@ def combine(problem: Problem, cut: CutCosts, layout: Shards, plan: Plan) -> Plan
         "pipeline": exposed_sends(plan, microbatches, handed.time, tuning.pipeline_overlap),
         "reduce": shared.reduce,
         "gather": shared.gather,
+        "contention": shared.contention,
         "update": _update(costs, store, plan),
     }
     ideal = sum(times.values())
