@@ -17,14 +17,18 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from dse.validation.networks import Layer, find_layers
+from dse.validation.networks import ALEXNET, VGG16, Layer, find_layers
+from hwmodels.errors import InputError
 from hwmodels.mapping.row_stationary import RowStationary, best_mapping
 from hwmodels.parts import mac
 from hwmodels.technology import Technology
 
 ARRAY = RowStationary()
 NODE_M = 65e-9
-NOMINAL = {"V": 1.0, r"MHz\s*core": 200.0, r"MHz\s*link": 60.0}
+NOMINAL = {"core": 200.0, "link": 60.0}  # MHz
+MOST_BATCH = 1024
+# Images in flight where a row does not say it (Chen et al., JSSC 2017, Tables V and VI).
+USUAL_BATCH = {ALEXNET: 4, VGG16: 3}
 PAD, HOP, BUFFER = 1.0, 2.0, 6.0  # energies over a multiply-accumulate's
 LINK_BYTES = 8.0
 CODED = 64.0 / (3.0 * 16.0)  # bits in DRAM over bits of a non-zero value
@@ -64,18 +68,22 @@ class Run:
         }
 
 
-def predict(workload: str, batch: int, config: str) -> Run:
+def predict(workload: str, batch: int | None = None, config: str = "") -> Run:
     """A layer or all layers of a network.
 
+    batch: images that run together; None for the chip's measurements of this network.
     config: supply and clocks, as "1.0V 200MHz core 60MHz link"; what it leaves out is that.
 
     Raises:
-      InputError: an unknown workload.
+      InputError: an unknown workload, a batch or a config outside what is allowed.
     """
-    found = [re.search(rf"(\d+(?:\.\d+)?)\s*{unit}", config) for unit in NOMINAL]
-    stated = zip(found, NOMINAL.values(), strict=True)
-    volts, clock, link = (float(number[1]) if number else usual for number, usual in stated)
-    runs = [_run(layer, batch, volts, 1e6 * clock, 1e6 * link) for layer in find_layers(workload)]
+    layers = find_layers(workload)
+    if batch is None:
+        batch = next((n for own, n in USUAL_BATCH.items() if layers[0] in own), 1)
+    if not 1 <= batch <= MOST_BATCH:
+        raise InputError("batch", batch, f"allowed: 1 to {MOST_BATCH}")
+    volts, clock, link = _operating_point(config)
+    runs = [_run(layer, batch, volts, 1e6 * clock, 1e6 * link) for layer in layers]
     macs = sum(run.macs for run in runs)
     return Run(
         images=batch,
@@ -87,6 +95,25 @@ def predict(workload: str, batch: int, config: str) -> Run:
         dram_bytes=sum(run.dram_bytes for run in runs),
         energy={part: sum(run.energy[part] for run in runs) for part in runs[0].energy},
     )
+
+
+def _operating_point(config: str) -> tuple[float, float, float]:
+    """Supply [V], clocks of core and link [MHz]; "core 200 MHz" is read as well."""
+    supply = re.search(r"(\d+(?:\.\d+)?)\s*V\b", config)
+    volts = float(supply[1]) if supply else 1.0
+    words = re.findall(r"core|link|\d+(?:\.\d+)?(?=\s*MHz)", config, re.IGNORECASE)
+    words = [word.lower() for word in words]
+    if words and words[0] in NOMINAL:
+        words.reverse()
+    clocks: dict[str, float] = {}
+    for i, word in enumerate(words):
+        if word not in NOMINAL:
+            name = words[i + 1] if words[i + 1 :] else "core"
+            clocks.setdefault(name if name in NOMINAL else "core", float(word))
+    clocks = NOMINAL | clocks
+    if not 0.5 <= volts <= 1.5 or min(clocks.values()) <= 0.0:
+        raise InputError("config", config, "allowed: 0.5 to 1.5 V, clocks above 0 MHz")
+    return volts, clocks["core"], clocks["link"]
 
 
 def _run(layer: Layer, batch: int, volts: float, clock: float, link: float) -> Run:

@@ -84,31 +84,56 @@ def _resnet50() -> tuple[Layer, ...]:
 
 
 RESNET50 = _resnet50()
-WHOLE = ("", "all", "total", "conv", "convtotal", "convlayers", "allconv", "allconvlayers")
 NETWORKS = {"alexnet": ALEXNET, "vgg16": VGG16, "resnet50": RESNET50}
+# "", "all", "total", "conv layers", "5 conv layers", "conv (5 layers)"; the number is checked.
+_WHOLE = re.compile(
+    r"(?:all|total|whole)?(\d+(?=conv|layers))?(?:conv)?(\d+(?=layers))?(?:layers)?(?:total|all)?"
+)
+_FILLER = re.compile(r"int8|layer(?!s)|of|network")
 
 
 def find_layers(text: str) -> tuple[Layer, ...]:
-    """Layers of a network as a person writes them: "AlexNet CONV3", "VGG-16 CONV1-2", "VGG16".
+    """Layers of a network as a person writes them: "AlexNet CONV3", "VGG16 conv3_1", "VGG-16",
+    "AlexNet (5 conv layers)", "AlexNet CONV1-5"; a layer alone is the first network's with such.
 
     Raises:
       InputError: no such network or layer.
     """
-    plain = re.sub(r"^vgg(?!16)", "vgg16", re.sub(r"[^a-z0-9]", "", text.lower()))
+    plain = re.sub(r"vgg(?!16)", "vgg16", _plain(text))
+    plain = re.sub(r"resnet(?!\d)", "resnet50", plain)
     for network, layers in NETWORKS.items():
-        if not plain.startswith(network):
-            continue
-        wanted = plain.removeprefix(network).removesuffix("int8")
-        if wanted in WHOLE:
-            return layers
-        for layer in layers:
-            name = re.sub(r"[^a-z0-9]", "", layer.name.lower())
-            if wanted in (name, name.removeprefix("conv")):
-                return (layer,)
-        raise InputError(
-            "workload", text, f"allowed layers: {', '.join(layer.name for layer in layers)}"
-        )
-    raise InputError("workload", text, f"allowed networks: {', '.join(NETWORKS)}")
+        if network in plain:
+            found = _named(_FILLER.sub("", plain.replace(network, "", 1)), layers)
+            if not found:
+                names = ", ".join(layer.name for layer in layers)
+                raise InputError("workload", text, f"allowed layers: {names}")
+            return found
+    found = ()
+    if plain.startswith("conv"):
+        alone = (_one(plain, layers) for layers in NETWORKS.values())
+        found = next((layers for layers in alone if layers), ())
+    if not found:
+        raise InputError("workload", text, f"allowed networks: {', '.join(NETWORKS)}")
+    return found
+
+
+def _named(wanted: str, layers: tuple[Layer, ...]) -> tuple[Layer, ...]:
+    whole = _WHOLE.fullmatch(wanted)
+    if whole and all(count in (None, str(len(layers))) for count in whole.groups()):
+        return layers
+    first, last = _plain(layers[0].name), _plain(layers[-1].name)
+    spans = {first + to + end for to in ("", "to") for end in (last, last.removeprefix("conv"))}
+    return layers if wanted in spans else _one(wanted, layers)
+
+
+def _one(wanted: str, layers: tuple[Layer, ...]) -> tuple[Layer, ...]:
+    names = {_plain(layer.name): layer for layer in layers}
+    found = names.get(wanted) or names.get(f"conv{wanted}")
+    return (found,) if found else ()
+
+
+def _plain(text: str) -> str:
+    return re.sub(r"[^a-z0-9]", "", text.lower())
 
 
 def inference(

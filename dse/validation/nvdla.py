@@ -42,6 +42,9 @@ ATOMS = {
     2048: (64, 32), 1024: (64, 16), 512: (32, 16), 256: (32, 8), 128: (16, 8), 64: (8, 8),
     32: (8, 4),
 }  # fmt: skip
+# Buffer [KiB] and DRAM bandwidth [GB/s] (nvdla.org primer; bandwidths from memory), for rows that
+# do not say them.
+BUFFER_KIB = {2048: 512, 1024: 256, 512: 256, 256: 256, 128: 256, 64: 128, 32: 128}
 BANKS = 16.0
 STRIPE = 16.0  # outputs for which a kernel's weights stay
 SUM_BITS = 34.0
@@ -68,23 +71,36 @@ class Configuration:
 
 
 def read_configuration(chip: str, config: str) -> Configuration:
-    """From a chip "NVDLA 512 MAC" and its "1GHz 16nm CBUF 256 KB".
+    """From a chip "NVDLA 512 MAC" and its "1GHz 16nm CBUF 256 KB"; the rest is the series'.
 
     Raises:
-      InputError: no such configuration, or a `config` without buffer.
+      InputError: no such configuration, or a `config` outside what is allowed.
     """
-    units = re.search(r"(\d+)\s*MAC", chip)
-    if not units or int(units[1]) not in ATOMS:
+    found = re.search(r"(\d+)\s*-?\s*MAC|NVDLA\D*(\d+)", chip, re.IGNORECASE)
+    units = int(found[1] or found[2]) if found else 0
+    if units not in ATOMS:
         allowed = ", ".join(f"NVDLA {n} MAC" for n in ATOMS)
         raise InputError("chip", chip, f"allowed: {allowed}")
-    buffer = re.search(r"(\d+)\s*K", config)
-    if not buffer:
-        raise InputError("config", config, 'needed: such as "1GHz 16nm CBUF 256 KB"')
-    clock, node = re.search(r"([\d.]+)\s*GHz", config), re.search(r"(\d+)\s*nm", config)
-    return Configuration(
-        int(units[1]), 1024.0 * float(buffer[1]), 1e9 * float(clock[1] if clock else 1.0),
-        float(node[1] if node else 16.0),
-    )  # fmt: skip
+    buffer = _stated(config, {"KI?B?": 1024.0, "MI?B?": 2.0**20}) or 1024.0 * BUFFER_KIB[units]
+    clock = _stated(config, {"GHz": 1e9, "MHz": 1e6}) or 1e9
+    node = _stated(config, {"nm": 1.0}) or INTERFACE_NM
+    if not (1024.0 <= buffer <= 2.0**26 and 1e6 <= clock <= 1e10):
+        raise InputError("config", config, "allowed: 1 KB to 64 MB, 1 MHz to 10 GHz")
+    return Configuration(units, buffer, clock, _check_node(node))
+
+
+def _stated(config: str, units: dict[str, float]) -> float | None:
+    """The first number before one of `units`, times its size."""
+    for unit, size in units.items():
+        if found := re.search(rf"(\d+(?:\.\d+)?)\s*{unit}\b", config, re.IGNORECASE):
+            return size * float(found[1])
+    return None
+
+
+def _check_node(node_nm: float) -> float:
+    if not 5.0 <= node_nm <= 65.0:
+        raise InputError("node", f"{node_nm:g} nm", "allowed: 5 to 65 nm")
+    return node_nm
 
 
 def areas(c: Configuration, node_nm: float) -> dict[str, float]:
@@ -128,7 +144,7 @@ def predict(metric: str, chip: str, workload: str, config: str) -> float:
     """
     c = read_configuration(chip, config)
     if area := re.fullmatch(r"cell_area_(\d+)nm", metric):
-        return 1e6 * sum(areas(c, float(area[1])).values())
+        return 1e6 * sum(areas(c, _check_node(float(area[1]))).values())
     peak = sum(peak_powers(c).values())
     if metric == "peak_power":
         return 1e3 * peak
