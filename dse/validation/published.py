@@ -15,6 +15,7 @@ a second). One module for each dataset says what its model is and leaves out.
 from __future__ import annotations
 
 import math
+import re
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -24,13 +25,22 @@ import pandas as pd
 
 from dse.validation import eyeriss, gpu_rows, nvdla, tpu_v1
 from dse.validation.kind import Figures, Kind, Progress, Quantity
-from dse.validation.tables import Column, Table, text
+from dse.validation.tables import Column, Table
+from dse.validation.units import rescale
 from hwmodels.errors import InputError
 
 FACT = "a fact that predictions start from"
+_FACTS = (
+    "weights_M", "layers", "ops_per_weight_byte", "samples_per_s", "prerun_min_system_W",
+)  # fmt: skip
 _NOT_MODELLED = "not modelled"
-# Batch of Eyeriss' measurements, for rows that do not say it (Chen et al., JSSC 2017).
-_EYERISS_BATCH = {"alexnet": 4, "vgg": 3}
+# What is predicted, and in which unit.
+UNITS = {
+    "achieved_TOPS": "TOPS", "processing_latency": "ms", "total_latency": "ms", "MACs": "G",
+    "active_PEs": "", "GLB_access": "MB", "DRAM_access": "MB", "power": "mW", "fps": "1/s",
+    "avg_power": "mW", "peak_power": "mW", "max_TFLOPs": "TFLOP/s", "avg_system_wall_W": "W",
+}  # fmt: skip
+_AREA = re.compile(r"cell_?area_?(\d+)nm")
 
 
 @dataclass(frozen=True)
@@ -46,19 +56,18 @@ Predictor = Callable[[dict[str, Any], Facts], Predicted | str]
 
 
 def _tpu(row: dict[str, Any], facts: Facts) -> Predicted | str:
-    if row["metric"] in ("weights_M", "layers", "ops_per_weight_byte"):
-        return FACT
-    if row["metric"] != "achieved_TOPS" or row["chip"] != "TPU v1":
+    if row["metric"] != "achieved_TOPS" or _plain(row["chip"]) != "tpuv1":
         return f"{_NOT_MODELLED}: {row['metric']} of {row['chip']}"
-    name = row["workload"]
+    name = re.sub(r"[^A-Z0-9]", "", row["workload"].upper())
     return Predicted(tpu_v1.achieved_tops(name, facts), name in tpu_v1.SCORED)
 
 
 def _eyeriss(row: dict[str, Any], facts: Facts) -> Predicted | str:
-    name = row["workload"].lower()
-    usual = next((size for start, size in _EYERISS_BATCH.items() if name.startswith(start)), 1)
-    batch = int(facts.get("batch", usual))
-    figures = eyeriss.predict(row["workload"], batch, row["config"]).figures()
+    if _plain(row["chip"]) not in ("eyeriss", "eyerissv1"):
+        return f"{_NOT_MODELLED}: {row['chip']}"
+    batch = facts.get("batch")
+    run = eyeriss.predict(row["workload"], None if batch is None else int(batch), row["config"])
+    figures = run.figures()
     if row["metric"] not in figures:
         return f"{_NOT_MODELLED}: {row['metric']}"
     return Predicted(figures[row["metric"]], row["metric"] in ("processing_latency", "power"))
@@ -79,13 +88,12 @@ def _ceiling(row: dict[str, Any], facts: Facts) -> Predicted | str:
 def _wall(row: dict[str, Any], facts: Facts) -> Predicted | str:
     if row["metric"] == "avg_system_wall_W":
         return Predicted(gpu_rows.wall_power(row["chip"], row["workload"], facts))
-    if row["metric"] == "prerun_min_system_W":
-        return FACT
     return f"{_NOT_MODELLED}: {row['metric']} at a clock and voltage that nothing states"
 
 
+# By the start of the dataset's name, else of the chip's, letters and digits only.
 PREDICTORS: dict[str, Predictor] = {
-    "TPUv1": _tpu, "Eyeriss": _eyeriss, "NVDLA": _nvdla, "MAMF": _ceiling, "MLPerf": _wall,
+    "tpuv1": _tpu, "eyeriss": _eyeriss, "nvdla": _nvdla, "mamf": _ceiling, "mlperf": _wall,
 }  # fmt: skip
 # Panels of the plot: what is scored, by metric.
 PANELS = {
@@ -100,7 +108,7 @@ PANELS = {
 
 
 def _predict(table: Table, machine: str, progress: Progress) -> pd.DataFrame:
-    rows = list(table.rows())
+    rows = [_canonical(row) for row in table.rows()]
     facts = _facts(rows)
     found = []
     for i, row in enumerate(rows):
@@ -111,19 +119,25 @@ def _predict(table: Table, machine: str, progress: Progress) -> pd.DataFrame:
     return pd.DataFrame(found)
 
 
+def _canonical(row: dict[str, Any]) -> dict[str, Any]:
+    """The row with its metric as it is called here, and with the unit that stood in its name."""
+    known = {_plain(name): name for name in (*UNITS, *_FACTS)}
+    name, unit = str(row["metric"]), str(row["unit"])
+    if _plain(name) not in known and (parts := re.fullmatch(r"(.+?)[ _]*[ _(\[](\w+)[)\]]?", name)):
+        if _plain(parts[1]) in known or _AREA.fullmatch(parts[1].lower()):
+            name, unit = parts[1], unit or parts[2]
+    if area := _AREA.fullmatch(name.lower().replace(" ", "_")):
+        name = f"cell_area_{area[1]}nm"
+    return row | {"metric": known.get(_plain(name), name), "unit": unit}
+
+
 def _row(row: dict[str, Any], facts: Facts) -> dict[str, Any]:
     measured = _number(row["value"])
-    predictor = next((p for d, p in PREDICTORS.items() if row["dataset"].startswith(d)), None)
     answer: Predicted | str
-    if predictor is None:
-        answer = f"{_NOT_MODELLED}: dataset {row['dataset']}"
-    elif measured is None:
-        answer = f"value {row['value']!r} is no number above 0"
-    else:
-        try:
-            answer = predictor(row, facts)
-        except InputError as problem:
-            answer = str(problem)
+    try:
+        answer = _answer(row, facts, measured)
+    except InputError as problem:
+        answer = str(problem)
     guess = answer if isinstance(answer, Predicted) else Predicted(math.nan)
     reached = math.nan if measured is None or isinstance(answer, str) else measured
     result: dict[str, Any] = {
@@ -138,6 +152,28 @@ def _row(row: dict[str, Any], facts: Facts) -> dict[str, Any]:
         result[metric] = reached if here else math.nan
         result[f"predicted_{metric}"] = guess.value if here else math.nan
     return result
+
+
+def _answer(row: dict[str, Any], facts: Facts, measured: float | None) -> Predicted | str:
+    """The prediction in the row's unit, or why there is none."""
+    names = _plain(row["dataset"]), _plain(row["chip"])
+    starts = (p for name in names for start, p in PREDICTORS.items() if name.startswith(start))
+    predictor = next(starts, None)
+    if predictor is None:
+        return f"{_NOT_MODELLED}: dataset {row['dataset']}"
+    if row["metric"] in _FACTS:
+        return FACT
+    if measured is None:
+        return f"value {row['value']!r} is no number above 0"
+    answer = predictor(row, facts)
+    if isinstance(answer, str):
+        return answer
+    value = rescale(answer.value, UNITS.get(row["metric"], "mm2"), row["unit"])
+    return Predicted(value, answer.scored) if 0.0 < value < math.inf else "no finite prediction"
+
+
+def _plain(text: str) -> str:
+    return re.sub(r"[^a-z0-9]", "", text.lower())
 
 
 def _key(row: dict[str, Any]) -> tuple[str, ...]:
@@ -167,37 +203,49 @@ def _number(cell: str) -> float | None:
 
 
 def _figures(table: pd.DataFrame, seconds: float) -> Figures:
-    predicted = table[table["predicted"].notna()]
-    scored = predicted[predicted["scored"]]
     reasons = Counter(table.loc[table["skipped"] != "", "skipped"])
     return {
-        "scored": len(scored),
-        "reported": len(predicted) - len(scored),
-        "skipped": int(sum(reasons.values())),
-        "mape": _mean(scored),
+        **_covered(table),
         "by_dataset": {
-            str(name): _dataset(part) for name, part in predicted.groupby("dataset", sort=False)
+            str(name): _dataset(part) for name, part in table.groupby("dataset", sort=False)
         },
         "skipped_rows": {reason: float(count) for reason, count in reasons.items()},
     }
 
 
-def _dataset(part: pd.DataFrame) -> dict[str, Any]:
-    """Figures of a dataset: over its scored rows, or all if none is."""
-    judged = part[part["scored"]] if part["scored"].any() else part
-    figures: dict[str, Any] = {
-        "rows": len(part),
-        "scored": int(part["scored"].sum()),
-        "mape": _mean(judged),
-        "max": float(judged["error"].abs().max()),
-        "by_metric": {str(m): _mean(rows) for m, rows in judged.groupby("metric", sort=False)},
+def _covered(part: pd.DataFrame) -> dict[str, Any]:
+    """Counts of rows, and the error over the scored ones or, if none is, over the reported."""
+    predicted = part[part["predicted"].notna()]
+    scored = predicted["scored"].astype(bool)
+    covers = "scored" if scored.any() else "reported"
+    return {
+        "scored": int(scored.sum()),
+        "reported": int((~scored).sum()),
+        "skipped": len(part) - len(predicted),
+        "mape": _mean(predicted[scored] if scored.any() else predicted),
+        "mape_covers": covers if len(predicted) else "no row",
+        "reported_mape": _mean(predicted[~scored]),
     }
-    rest = part.drop(judged.index)
+
+
+def _dataset(part: pd.DataFrame) -> dict[str, Any]:
+    """Figures of a dataset's rows; errors by metric of the scored and the reported apart."""
+    figures: dict[str, Any] = {"rows": len(part), **_covered(part)}
+    predicted = part[part["predicted"].notna()]
+    scored = predicted["scored"].astype(bool)
+    judged = predicted[scored] if scored.any() else predicted
+    figures["max"] = float(judged["error"].abs().max()) if len(judged) else None
+    figures["by_metric"] = {
+        str(metric): _mean(rows) for metric, rows in judged.groupby("metric", sort=False)
+    }
+    rest = predicted.drop(judged.index)
     if len(rest):
-        names = rest["metric"].where(
-            rest["metric"] != "achieved_TOPS", rest["workload"] + " " + rest["metric"]
-        )
-        figures["reported"] = {str(m): _mean(rows) for m, rows in rest.groupby(names, sort=False)}
+        # Networks of TPU v1 are reported one by one: their sources differ in worth.
+        rates = rest["metric"] != "achieved_TOPS"
+        names = rest["metric"].where(rates, rest["workload"] + " " + rest["metric"])
+        figures["reported_by_metric"] = {
+            str(name): _mean(rows) for name, rows in rest.groupby(names, sort=False)
+        }
     return figures
 
 
@@ -208,7 +256,7 @@ def _mean(rows: pd.DataFrame) -> float | None:
 KIND = Kind(
     title="published measurements",
     columns=(
-        *text("dataset", "chip", "metric", "value"),
+        *(Column(name, "text", blank=True) for name in ("dataset", "chip", "metric", "value")),
         *(
             Column(name, "text", blank=True, optional=True)
             for name in ("workload", "batch", "config", "n_chips", "unit", "source")

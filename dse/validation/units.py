@@ -20,16 +20,16 @@ _DIMENSIONS: tuple[dict[str, float], ...] = (
 )
 
 
-def rescale(value: float, unit: str, needed: str) -> float:
-    """`value` of `unit` in the unit `needed`; capitals do not count, no unit is the needed one.
+def rescale(value: float, unit: str, wanted: str) -> float:
+    """`value` of `unit` in the unit `wanted`; capitals do not count, "" wants no other unit.
 
     Raises:
-      InputError: a unit of another dimension, or unknown.
+      InputError: `wanted` is unknown or of another dimension.
     """
-    given, wanted = unit.strip().lower(), needed.lower()
-    if given in ("", "-", wanted):
+    given, asked = unit.lower(), wanted.strip().lower()
+    if asked in ("", "-", given):
         return value
     for units in _DIMENSIONS:
-        if given in units and wanted in units:
-            return value * units[given] / units[wanted]
-    raise InputError("unit", unit, f"needed: {needed or 'none'}")
+        if given in units and asked in units:
+            return value * units[given] / units[asked]
+    raise InputError("unit", wanted, f"needed: {unit or 'none'}")
