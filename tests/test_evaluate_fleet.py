@@ -34,6 +34,13 @@ def test_best_and_given_plan(tmp_path, capsys):
     assert given["plan"]["data"] == 3
     assert given["plans_that_fit"] is None
     assert given["time_s"] >= best["time_s"] * (1 - 1e-6)
+    real = ["--plan", "tensor=2,microbatch=1024", "--speed-spread", "0.05"]
+    assert main([*FLEET, *real, "--failures-per-year", "4", "--json"]) == 0
+    slower = json.loads(capsys.readouterr().out)["time_terms_s"]
+    # Blom: the slowest of six is 1.2672 deviations behind (exact order statistic 1.26721).
+    ideal = given["time_s"]
+    assert slower["stragglers"] / ideal == pytest.approx(0.05 * 1.267, rel=0.02)
+    assert slower["failures"] > 0
     assert main([*FLEET, "--plan", "data=6,microbatch=1024"]) == 0
     text = capsys.readouterr().out
     assert "6 x systolic on mlp-large" in text
@@ -69,6 +76,7 @@ def test_bad_plans_are_one_line(text, said):
         (["--topology", "star"], "--topology: got star"),
         (["--chips", "0"], "--chips"),
         (["--plan", "pipeline=4"], "must divide 6 chips"),
+        (["--speed-spread", "-0.1"], "deviation: got -0.1"),
     ],
 )
 def test_bad_input_is_one_line(arguments, said, capsys):

@@ -11,7 +11,7 @@ import pandas as pd
 
 from dse.breakdown import Breakdown, break_down, chip_name, energy_by_part, find_chip, short_name
 from dse.cli.common import human, print_json, print_table, progress_bars
-from dse.cli.fleet import AUTO, PARALLEL, Request, evaluate_fleet
+from dse.cli.fleet import AUTO, PARALLEL, Request, evaluate_fleet, read_reliability
 from dse.store import RunFolder, provenance
 from hwmodels import load_workload
 from hwmodels.accelerators.composed import Composed
@@ -49,11 +49,24 @@ Examples:
               help="How the links inside a node of a fleet are wired.")  # fmt: skip
 @click.option("--node-chips", default=8, show_default=True, type=click.IntRange(1, 65536),
               help="Chips of a node of a fleet; between nodes: 200 Gb/s a chip.")  # fmt: skip
+@click.option(
+    "--speed-spread",
+    default=0.0,
+    show_default=True,
+    help="Of a fleet: relative deviation of its chips' speeds; the slowest sets the pace.",
+)
+@click.option(
+    "--failures-per-year",
+    default=0.0,
+    show_default=True,
+    help="Of a fleet: failures of one chip; checkpoints and restarts cost time.",
+)
 @click.option("--out", metavar="DIR", help="New folder for the table, roofline and energy plots.")
 @click.option("--json", "as_json", is_flag=True, help="Print totals and rows as one JSON object.")
 def command(
     chip: str, workload: str, runtime: str, residency: str, chips: int | None, batch: int | None,
-    plan: str, topology: str, node_chips: int, out: str | None, as_json: bool,
+    plan: str, topology: str, node_chips: int, speed_spread: float, failures_per_year: float,
+    out: str | None, as_json: bool,
 ) -> None:  # fmt: skip
     """Evaluate a chip on a workload: totals, then each operation's time, bound and energy.
 
@@ -67,7 +80,8 @@ def command(
     design = find_chip(chip)
     traced = load_workload(workload)
     if chips is not None:
-        request = Request(chips, batch, topology, node_chips, plan, runtime, residency)
+        reliability = read_reliability(speed_spread, failures_per_year)
+        request = Request(chips, batch, topology, node_chips, plan, runtime, residency, reliability)
         evaluate_fleet(chip_name(chip), design, traced, request, out, as_json)
         return
     if isinstance(design, Composed):  # whose mappings take their time

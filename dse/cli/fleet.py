@@ -17,7 +17,9 @@ from hwmodels.fleet.curves import SCALING, scaling_curve
 from hwmodels.fleet.network import TOPOLOGIES
 from hwmodels.fleet.plan import Cluster, Plan, make_plan
 from hwmodels.fleet.planning import best_plan, plan_of
+from hwmodels.fleet.reliability import YEAR_S, Reliability
 from hwmodels.fleet.step import PlanMetrics, evaluate_plan
+from hwmodels.quantity import check_quantities
 from hwmodels.workloads.workload import Workload
 
 AUTO = "auto"
@@ -37,6 +39,7 @@ class Request:
     plan: str
     runtime: str
     residency: str
+    reliability: Reliability = dataclasses.field(default_factory=Reliability)
 
 
 def read_plan(text: str, chips: int) -> Plan:
@@ -66,6 +69,13 @@ def read_plan(text: str, chips: int) -> Plan:
     return plan
 
 
+def read_reliability(speed_spread: float, failures_per_year: float) -> Reliability:
+    """How chips differ and fail; `InputError` for what is outside its range."""
+    found = Reliability(deviation=speed_spread, failures=failures_per_year / YEAR_S)
+    check_quantities(found, "--")
+    return found
+
+
 def evaluate_fleet(
     name: str, chip: Accelerator, workload: Workload, request: Request, out: str | None,
     as_json: bool,
@@ -75,8 +85,9 @@ def evaluate_fleet(
         raise InputError("--workload", workload.name, "allowed with --chips: a training step")
     check_choice("--topology", request.topology, TOPOLOGIES)
     cluster = Cluster(
-        chips=float(request.chips), node_chips=float(request.node_chips), topology=request.topology
-    )
+        chips=float(request.chips), node_chips=float(request.node_chips),
+        topology=request.topology, reliability=request.reliability,
+    )  # fmt: skip
     batch = request.batch
     if batch is None:
         batch = int(min(request.chips * workload.samples, workload.max_global_batch))
