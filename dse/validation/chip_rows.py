@@ -27,6 +27,7 @@ _DRAM = ("hbm4", "hbm3e", "hbm3", "hbm2e", "hbm2", "hbm", "gddr6x", "gddr6", "lp
 _INHERITED = {"hbm": "hbm2", "ddr3": "ddr4"}
 _MOST_STACKS = 16
 SMALLEST_CHIP_MACS = 4096  # fewer are taken for a block, without host interface and PHYs
+_COUNT = r"(?<!\d)([1-9]\d*)"
 _NUMBER = re.compile(r"\d+(?:\.\d+)?")
 
 
@@ -73,23 +74,23 @@ def _compute(row: dict[str, Any], clock: float) -> tuple[str, dict[str, float]]:
     flops = max((_maybe(row, c) or 0.0) for c in ("peak_bf16_fp16_TFLOPS", "peak_int8_TOPS"))
     half = _maybe(row, "peak_bf16_fp16_TFLOPS")
     macs = (half or flops) * 1e3 / (2.0 * clock)
-    if sms := re.search(r"(\d+) (?:SM|CU)\b", text):
+    if sms := re.search(rf"{_COUNT} (?:SM|CU)\b", text):
         return "simt", _simt(row, float(sms[1]), macs, clock)
-    if units := re.search(r"(\d+) TC x (\d+) FMA", text):
+    if units := re.search(rf"{_COUNT} TC x {_COUNT} FMA", text):
         tensor = float(units[1])
         # Four tensor units an SM, eight before Ampere's wide ones.
         whole = tensor / (8.0 if float(units[2]) <= 64 else 4.0)
         return "simt", _simt(row, whole, tensor * float(units[2]), clock)
-    for array in re.finditer(r"(\d+)x(\d+)(?!\d|x)", text):
+    for array in re.finditer(rf"{_COUNT}x{_COUNT}(?!\d|x)", text):
         rows, columns = float(array[1]), float(array[2])
         stated = re.search(r"\((\d+)\)", text)
         before = re.findall(r"\d+", text[: array.start()])
         arrays = float(stated[1]) / (rows * columns) if stated else math.prod(map(float, before))
         return "systolic", {"rows": rows, "columns": columns, "arrays": max(1.0, round(arrays)),
                             "vector_lanes": max(8.0, 2.0 * columns)}  # fmt: skip
-    if units := re.search(r"(\d+) PE x (\d+) MAC", text):
+    if units := re.search(rf"{_COUNT} PE x {_COUNT} MAC", text):
         return "spatial", _spatial(float(units[1]), float(units[2]))
-    if units := re.search(r"^(\d+)\s+\w*\s*MACs?\b", text):
+    if units := re.search(rf"^{_COUNT}\s+\w*\s*MACs?\b", text):
         wide = min(64.0, 2.0 ** (math.log2(float(units[1])) // 2))
         return "spatial", _spatial(float(units[1]) / wide, wide)
     allowed = 'needed: such as "4 MXU 128x128", "432 TC x 256 FMA", "104 CU" or "2048 int8 MAC"'

@@ -10,6 +10,7 @@ that their cap leaves is checked to lie between their guaranteed and their boost
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pandas as pd
@@ -24,6 +25,7 @@ from hwmodels.accelerators.headline import headline, sustained_clock
 from hwmodels.errors import InputError
 
 AREA, PEAK, TYPICAL = "die_area_mm2", "peak_power_W", "typical_power_W"
+_UNIT = re.compile(r"\s*(?:W|mm2|mm\^2|mm²)$")  # the column's own
 _NEEDED = ("process_nm", "clock_MHz", "die_mm2", "TDP_W")
 _OPTIONAL = (
     "year", "peak_int8_TOPS", "peak_bf16_fp16_TFLOPS", "peak_fp32_TFLOPS", "mac_units_or_array",
@@ -46,15 +48,19 @@ def _predict(table: Table, machine: str, progress: Progress) -> pd.DataFrame:
     predictions = [f"predicted_{name}" for name in (AREA, PEAK, TYPICAL)]
     clocks = ["capped_clock_GHz", "boost_clock_GHz", "base_clock_GHz"]
     columns = [AREA, PEAK, TYPICAL, *predictions, *clocks, "area_bound_mm2"]
-    frame = pd.DataFrame(found, columns=[*columns, "variant", "matched", "skipped"])
+    texts = ["variant", "matched", "skipped", "unread"]
+    frame = pd.DataFrame(found, columns=[*columns, *texts])
     frame[columns] = frame[columns].astype(float)
-    return frame.fillna({"variant": "", "matched": "", "skipped": ""})
+    frame[texts] = frame[texts].astype(object).fillna("")
+    return frame
 
 
 def _row(entry: ChipEntry, row: dict[str, Any]) -> dict[str, Any]:
     known, guess = entry.boundary, headline(entry)
-    area = read_cell(row["die_mm2"], prefer="core" if known == "core" else "die")
-    peak = read_cell(row["TDP_W"])
+    area = read_cell(_UNIT.sub("", row["die_mm2"]), prefer="core" if known == "core" else "die")
+    peak = read_cell(_UNIT.sub("", row["TDP_W"]))
+    cells = {"die_mm2": area, "TDP_W": peak}
+    unread = [f"{name} {row[name]}" for name, cell in cells.items() if cell.kind == "unread"]
     if entry.partial:
         area, peak = Cell(area.value, "about"), Cell(peak.value, "about")
     result: dict[str, Any] = {
@@ -68,6 +74,7 @@ def _row(entry: ChipEntry, row: dict[str, Any]) -> dict[str, Any]:
         "variant": entry.variant,
         "matched": entry.key if entry.family else "row",
         "skipped": "",
+        "unread": ", ".join(unread),
     }
     if entry.market_cap and peak.kind == "exact":
         base = entry.published.get("base_clock_GHz")
@@ -85,6 +92,7 @@ def _figures(table: pd.DataFrame, seconds: float) -> Figures:
     capped = table.dropna(subset="capped_clock_GHz")
     clock = capped["capped_clock_GHz"]
     skipped = table.loc[table["skipped"] != "", "skipped"]
+    unread = table[table["unread"] != ""]
     return {
         "area_rows": int(table[AREA].notna().sum()),
         "area_mape": mape(table, AREA),
@@ -103,6 +111,9 @@ def _figures(table: pd.DataFrame, seconds: float) -> Figures:
         "capped_clock_GHz": dict(zip(capped["name"], clock, strict=True)),
         "skipped": len(skipped),
         "skipped_line": dict(zip(skipped, table.loc[skipped.index, "line"], strict=True)),
+        "unread_line": dict(
+            zip(unread["name"] + ": " + unread["unread"], unread["line"], strict=True)
+        ),
     }
 
 

@@ -26,6 +26,7 @@ from dse.validation.kind import Figures, Kind, Progress, Quantity, error, mape
 from dse.validation.tables import Column, Table, choice, positive, text, whole
 from hwmodels.accelerators.base import Accelerator
 from hwmodels.accelerators.catalog import ChipEntry, load_entry
+from hwmodels.errors import InputError
 from hwmodels.evaluate import model
 from hwmodels.fleet.scaling import Fleet
 from hwmodels.metrics import Metrics
@@ -91,10 +92,20 @@ def entry_of(table: Table, row: dict[str, Any]) -> ChipEntry:
 
 def _predict(table: Table, machine: str, progress: Progress) -> pd.DataFrame:
     frame = table.frame
-    found = np.zeros((len(frame), 2))
-    firsts = Table(table.path, frame.drop_duplicates("device")).rows()
-    chips = {row["device"]: entry_of(table, row).capped() for row in firsts}
-    groups = list(frame.groupby(["device", "dtype"], sort=False).indices.items())
+    found = np.full((len(frame), 2), np.nan)
+    chips, skipped = {}, {}
+    for row in Table(table.path, frame.drop_duplicates("device")).rows():
+        try:
+            chips[row["device"]] = entry_of(table, row).capped()
+        except InputError as problem:
+            skipped[row["device"]] = str(problem)
+    if not chips:
+        raise InputError(f"{table.path}, device", ", ".join(skipped), "no device of the catalog")
+    known = frame[frame["device"].isin(list(chips))]
+    groups = [
+        (key, frame.index.get_indexer(rows.index))
+        for key, rows in known.groupby(["device", "dtype"], sort=False)
+    ]
     for i, ((device, dtype), rows) in enumerate(groups):
         progress("predicting", i / len(groups))
         chip = chips[device].replace(number_format=dtype)
@@ -104,13 +115,21 @@ def _predict(table: Table, machine: str, progress: Progress) -> pd.DataFrame:
     progress("predicting", 1.0)
     result = pd.DataFrame({f"predicted_{LATENCY}": found[:, 0] / MICRO})
     result[f"predicted_{POWER}"] = found[:, 1]
+    result["skipped"] = [skipped.get(device, "") for device in frame["device"]]
     return result
 
 
 def _figures(table: pd.DataFrame, seconds: float) -> Figures:
-    errors = table[error(LATENCY)].abs().groupby(table["device"], sort=False).mean()
+    errors = table[error(LATENCY)].abs().groupby(table["device"], sort=False).mean().dropna()
     figures: Figures = {"mape": mape(table, LATENCY)}
     figures["mape_by_device"] = {str(device): float(x) for device, x in errors.items()}
+    missed = table[table["skipped"] != ""]
+    if len(missed):
+        figures["skipped"] = len(missed)
+        figures["skipped_line"] = {
+            str(reason): int(line) for reason, line in zip(*missed.drop_duplicates("device")[
+                ["skipped", "line"]].to_numpy().T, strict=True)
+        }  # fmt: skip
     if table[POWER].notna().any():
         figures["power_mape"] = mape(table, POWER)
     return figures

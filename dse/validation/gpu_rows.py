@@ -43,7 +43,7 @@ def ceiling(chip: str, workload: str, number_format: str) -> float:
     entry, cap = _capped(chip)
     m, n, k = (int(size) for size in sizes.groups())
     clock = sustained_clock(entry, cap) if cap else float(entry.chip().clock)
-    one = entry.chip().replace(number_format=number_format or "bf16", clock_GHz=clock / 1e9)
+    one = entry.chip().replace(number_format=number_format.lower() or "bf16", clock_GHz=clock / 1e9)
     one = jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.result_type(float)), one)
     time = float(measure(one, products([(m, n, k)], one.number_format)).time[0])
     return 2e-12 * m * n * k / time
@@ -67,7 +67,7 @@ def _capped(chip: str) -> tuple[ChipEntry, float | None]:
     """The catalog's chip and its power cap [W], None if its publication has none."""
     if re.search(r"A100.*PCI", chip, re.IGNORECASE):
         return load_entry(A100), CARD_W
-    plain = re.sub(r"NVIDIA|AMD|Intel", "", chip, flags=re.IGNORECASE).strip()
+    plain = re.sub(r"NVIDIA|AMD|Instinct|Intel", "", chip, flags=re.IGNORECASE).strip()
     first = plain.replace("-", " ").split(" ")[0] if plain else chip
     entry = find_entry(chip) or find_entry(plain) or find_entry(first) or load_entry(chip)
     cap = entry.published.get("tdp_W")

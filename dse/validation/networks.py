@@ -13,6 +13,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from dse.validation.units import plain
 from hwmodels.errors import InputError
 from hwmodels.workloads.operation import Convolution, Operation, Tensor
 from hwmodels.workloads.workload import Workload
@@ -99,18 +100,18 @@ def find_layers(text: str) -> tuple[Layer, ...]:
     Raises:
       InputError: no such network or layer.
     """
-    plain = re.sub(r"vgg(?!16)", "vgg16", _plain(text))
-    plain = re.sub(r"resnet(?!\d)", "resnet50", plain)
+    name = re.sub(r"vgg(?!16)", "vgg16", plain(text))
+    name = re.sub(r"resnet(?!\d)", "resnet50", name)
     for network, layers in NETWORKS.items():
-        if network in plain:
-            found = _named(_FILLER.sub("", plain.replace(network, "", 1)), layers)
+        if network in name:
+            found = _named(_FILLER.sub("", name.replace(network, "", 1)), layers)
             if not found:
                 names = ", ".join(layer.name for layer in layers)
                 raise InputError("workload", text, f"allowed layers: {names}")
             return found
     found = ()
-    if plain.startswith("conv"):
-        alone = (_one(plain, layers) for layers in NETWORKS.values())
+    if name.startswith("conv"):
+        alone = (_one(name, layers) for layers in NETWORKS.values())
         found = next((layers for layers in alone if layers), ())
     if not found:
         raise InputError("workload", text, f"allowed networks: {', '.join(NETWORKS)}")
@@ -121,19 +122,15 @@ def _named(wanted: str, layers: tuple[Layer, ...]) -> tuple[Layer, ...]:
     whole = _WHOLE.fullmatch(wanted)
     if whole and all(count in (None, str(len(layers))) for count in whole.groups()):
         return layers
-    first, last = _plain(layers[0].name), _plain(layers[-1].name)
+    first, last = plain(layers[0].name), plain(layers[-1].name)
     spans = {first + to + end for to in ("", "to") for end in (last, last.removeprefix("conv"))}
     return layers if wanted in spans else _one(wanted, layers)
 
 
 def _one(wanted: str, layers: tuple[Layer, ...]) -> tuple[Layer, ...]:
-    names = {_plain(layer.name): layer for layer in layers}
+    names = {plain(layer.name): layer for layer in layers}
     found = names.get(wanted) or names.get(f"conv{wanted}")
     return (found,) if found else ()
-
-
-def _plain(text: str) -> str:
-    return re.sub(r"[^a-z0-9]", "", text.lower())
 
 
 def inference(

@@ -15,7 +15,6 @@ a second). One module for each dataset says what its model is and leaves out.
 from __future__ import annotations
 
 import math
-import re
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -26,7 +25,7 @@ import pandas as pd
 from dse.validation import eyeriss, gpu_rows, nvdla, tpu_v1
 from dse.validation.kind import Figures, Kind, Progress, Quantity
 from dse.validation.tables import Column, Table
-from dse.validation.units import rescale
+from dse.validation.units import plain, read_metric, rescale
 from hwmodels.errors import InputError
 
 FACT = "a fact that predictions start from"
@@ -39,8 +38,8 @@ UNITS = {
     "achieved_TOPS": "TOPS", "processing_latency": "ms", "total_latency": "ms", "MACs": "G",
     "active_PEs": "", "GLB_access": "MB", "DRAM_access": "MB", "power": "mW", "fps": "1/s",
     "avg_power": "mW", "peak_power": "mW", "max_TFLOPs": "TFLOP/s", "avg_system_wall_W": "W",
+    "cell_area_16nm": "mm2", "cell_area_28nm": "mm2",
 }  # fmt: skip
-_AREA = re.compile(r"cell_?area_?(\d+)nm")
 
 
 @dataclass(frozen=True)
@@ -56,14 +55,15 @@ Predictor = Callable[[dict[str, Any], Facts], Predicted | str]
 
 
 def _tpu(row: dict[str, Any], facts: Facts) -> Predicted | str:
-    if row["metric"] != "achieved_TOPS" or _plain(row["chip"]) != "tpuv1":
+    if row["metric"] != "achieved_TOPS" or plain(row["chip"]) != "tpuv1":
         return f"{_NOT_MODELLED}: {row['metric']} of {row['chip']}"
-    name = re.sub(r"[^A-Z0-9]", "", row["workload"].upper())
+    written = row["workload"]
+    name = next((one for one in tpu_v1.NETWORKS if plain(one) == plain(written)), written)
     return Predicted(tpu_v1.achieved_tops(name, facts), name in tpu_v1.SCORED)
 
 
 def _eyeriss(row: dict[str, Any], facts: Facts) -> Predicted | str:
-    if _plain(row["chip"]) not in ("eyeriss", "eyerissv1"):
+    if plain(row["chip"]) not in ("eyeriss", "eyerissv1"):
         return f"{_NOT_MODELLED}: {row['chip']}"
     batch = facts.get("batch")
     run = eyeriss.predict(row["workload"], None if batch is None else int(batch), row["config"])
@@ -121,14 +121,8 @@ def _predict(table: Table, machine: str, progress: Progress) -> pd.DataFrame:
 
 def _canonical(row: dict[str, Any]) -> dict[str, Any]:
     """The row with its metric as it is called here, and with the unit that stood in its name."""
-    known = {_plain(name): name for name in (*UNITS, *_FACTS)}
-    name, unit = str(row["metric"]), str(row["unit"])
-    if _plain(name) not in known and (parts := re.fullmatch(r"(.+?)[ _]*[ _(\[](\w+)[)\]]?", name)):
-        if _plain(parts[1]) in known or _AREA.fullmatch(parts[1].lower()):
-            name, unit = parts[1], unit or parts[2]
-    if area := _AREA.fullmatch(name.lower().replace(" ", "_")):
-        name = f"cell_area_{area[1]}nm"
-    return row | {"metric": known.get(_plain(name), name), "unit": unit}
+    metric, unit = read_metric(row["metric"], (*UNITS, *_FACTS))
+    return row | {"metric": metric, "unit": row["unit"] or unit}
 
 
 def _row(row: dict[str, Any], facts: Facts) -> dict[str, Any]:
@@ -156,24 +150,20 @@ def _row(row: dict[str, Any], facts: Facts) -> dict[str, Any]:
 
 def _answer(row: dict[str, Any], facts: Facts, measured: float | None) -> Predicted | str:
     """The prediction in the row's unit, or why there is none."""
-    names = _plain(row["dataset"]), _plain(row["chip"])
+    names = plain(row["dataset"]), plain(row["chip"])
     starts = (p for name in names for start, p in PREDICTORS.items() if name.startswith(start))
     predictor = next(starts, None)
     if predictor is None:
         return f"{_NOT_MODELLED}: dataset {row['dataset']}"
     if row["metric"] in _FACTS:
         return FACT
-    if measured is None:
-        return f"value {row['value']!r} is no number above 0"
     answer = predictor(row, facts)
     if isinstance(answer, str):
         return answer
+    if measured is None:
+        return f"value {row['value']!r} is no number above 0"
     value = rescale(answer.value, UNITS.get(row["metric"], "mm2"), row["unit"])
     return Predicted(value, answer.scored) if 0.0 < value < math.inf else "no finite prediction"
-
-
-def _plain(text: str) -> str:
-    return re.sub(r"[^a-z0-9]", "", text.lower())
 
 
 def _key(row: dict[str, Any]) -> tuple[str, ...]:

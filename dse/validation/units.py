@@ -1,6 +1,9 @@
-"""Units of published tables: a number in one unit as a number in another of the same dimension."""
+"""Metrics and units as published tables write them: "Peak power (mW)" is `peak_power` in mW."""
 
 from __future__ import annotations
+
+import re
+from collections.abc import Iterable
 
 from hwmodels.errors import InputError
 
@@ -18,6 +21,21 @@ _DIMENSIONS: tuple[dict[str, float], ...] = (
         for name in ("ops", "op/s", "ops/s", "flops", "flop/s", "flops/s")
     },
 )
+
+
+def plain(text: str) -> str:
+    """Its letters and digits alone, in lower case."""
+    return re.sub(r"[^a-z0-9]", "", text.lower())
+
+
+def read_metric(text: str, known: Iterable[str]) -> tuple[str, str]:
+    """One of the `known` names and the unit behind it, if any; the text itself, if it is none."""
+    names = {plain(name): name for name in known}
+    if whole := names.get(plain(text)):
+        return whole, ""
+    parts = re.fullmatch(r"(.+?)[ _([]+([^ _()[\]]+)[)\]]?", text)
+    name = names.get(plain(parts[1])) if parts else None
+    return (name, parts[2]) if parts and name else (text, "")
 
 
 def rescale(value: float, unit: str, wanted: str) -> float:
