@@ -103,7 +103,7 @@ def bench(
 
 def _random(engine: Evaluator, workload: Workload, chunk: int, seconds: float) -> Figure:
     """Sampling, costing and filtering, as a sweep does it: `WORKERS` chunks in flight."""
-    operations = jax.tree.map(jnp.asarray, engine.operations(workload))
+    operations = jax.tree.map(jnp.asarray, engine.trace(workload))
     valid = np.ones(chunk, bool)
 
     def once(archive: np.ndarray, start: int) -> Any:
@@ -125,7 +125,7 @@ def _random(engine: Evaluator, workload: Workload, chunk: int, seconds: float) -
 
 def _grid(engine: Evaluator, workload: Workload, block: int, seconds: float) -> Figure:
     """The factorised program on one block of the default grid, filter included."""
-    operations = jax.tree.map(jnp.asarray, engine.operations(workload))
+    operations = jax.tree.map(jnp.asarray, engine.trace(workload))
     axes = {p.name: p.spread(4).astype(np.float32) for p in engine.space.numeric}
     blocks = Block(axes, block)
     _, levels, scalars = next(iter(blocks))
@@ -143,7 +143,7 @@ def _grid(engine: Evaluator, workload: Workload, block: int, seconds: float) -> 
 def _gradients(engine: Evaluator, workload: Workload, seconds: float) -> Figure:
     """Gradient of the summed log-objectives of the exact model (straight through) in the
     logarithm of every number of the space, a batch of random designs at a time."""
-    operations = jax.tree.map(jnp.asarray, engine.operations(workload))
+    operations = jax.tree.map(jnp.asarray, engine.trace(workload))
     free = [p.name for p in engine.space.numeric if p.kind != "choice"]
 
     def loss(logs: dict[str, Any], values: dict[str, Any]) -> Any:

@@ -9,17 +9,19 @@ from __future__ import annotations
 
 import functools
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from dse.front import OBJECTIVES
+from dse.front import OBJECTIVES, POWER, THROUGHPUT, Objective
 from dse.readings import read
+from dse.scalability import S80, STRONG, Scalability
 from dse.space import Space
 from hwmodels import VARIANTS
 from hwmodels.evaluate import model
+from hwmodels.fleet.strong import Shares, shares, strong_throughput
 from hwmodels.quantity import structure
 from hwmodels.relax import EXACT, Relax
 from hwmodels.workloads.numeric import Operations
@@ -31,10 +33,24 @@ FILTER_POINTS = 32  # archive points compared on the device; more cost more than
 
 @dataclass(frozen=True)
 class Options:
-    """How a sweep or search evaluates: launch cost and residency, as in `hwmodels.evaluate`."""
+    """How a sweep or search evaluates: launch cost and residency, as in `hwmodels.evaluate`, and
+    what the third axis of its fronts measures."""
 
     runtime: str = "graph"
     residency: str = "warm"
+    scalability: Scalability = S80
+
+    @property
+    def objectives(self) -> tuple[Objective, ...]:
+        """The front's axes."""
+        return THROUGHPUT, POWER, self.scalability.objective
+
+
+class Trace(NamedTuple):
+    """What an evaluator reads of a workload; `parts` where an axis asks for strong scaling."""
+
+    operations: Operations
+    parts: Shares | None
 
 
 class Evaluator:
@@ -47,36 +63,43 @@ class Evaluator:
         self.sample = jax.jit(self._sample, static_argnames="count")
         self.programs: dict[Any, Any] = {}  # further compiled programs, by their settings
 
-    def operations(self, workload: Workload) -> Operations:
+    def trace(self, workload: Workload) -> Trace:
         """The workload's arrays at this structure's number formats."""
         cls = VARIANTS[self.space.variant]
         settings = {**dict(self.space.fixed), **self.static}
         chip = cls().replace(**{k: v for k, v in settings.items() if k in structure(cls)})
-        return workload.at_format(chip.widths)
+        strong = self.objectives[-1].column == STRONG
+        parts = shares(chip, workload, self._options.residency) if strong else None
+        return Trace(workload.at_format(chip.widths), parts)
 
     def one(
         self,
         values: dict[str, Any],
-        operations: Operations,
+        trace: Trace,
         relax: Relax = EXACT,
         stacked: bool = False,
     ) -> tuple[dict[str, Any], dict[str, Any]]:
         """Readings and margins (limits of physics, then budgets) of one design."""
         chip, fleet = self.space.build(values, self.static)
-        metrics = model(
-            chip, operations, fleet, relax, training=self._training,
-            runtime=self._options.runtime, residency=self._options.residency, stacked=stacked,
-        )  # fmt: skip
-        readings = read(metrics)
+        settings: dict[str, Any] = {
+            "training": self._training, "runtime": self._options.runtime,
+            "residency": self._options.residency, "stacked": stacked,
+        }  # fmt: skip
+        metrics = model(chip, trace.operations, fleet, relax, **settings)
+        readings, axis = read(metrics), self._options.scalability
+        if axis.chips:
+            readings[axis.objective.column] = metrics.scaling.efficiency(float(axis.chips), relax)
+        if trace.parts is not None:
+            readings[STRONG] = strong_throughput(chip, trace.parts, fleet, relax, **settings)
         budgets = {str(c): c.margin(readings) for c in self.space.constraints}
         return readings, {**metrics.margins, **budgets}
 
     def _table(
-        self, values: dict[str, Any], valid: Any, operations: Operations, archive: Any
+        self, values: dict[str, Any], valid: Any, trace: Trace, archive: Any
     ) -> dict[str, Any]:
         """Designs of `values` (each of shape (n,)); `valid` masks padding; `archive` (k, 3)."""
-        readings, margins = jax.vmap(lambda v: self.one(v, operations))(values)
-        points = objectives(readings)
+        readings, margins = jax.vmap(lambda v: self.one(v, trace))(values)
+        points = jnp.stack(self.points(readings), axis=-1)
         # Padding must neither survive nor count.
         stacked = jnp.where(valid, jnp.stack(list(margins.values())), -jnp.inf)
         worst = stacked.min(axis=0)
@@ -103,11 +126,20 @@ class Evaluator:
         ]
         return self.space.values(jnp.stack(columns, axis=-1))
 
-    def labels(self, operations: Operations) -> tuple[str, ...]:
+    @property
+    def objectives(self) -> tuple[Objective, ...]:
+        """The front's axes."""
+        return self._options.objectives
+
+    def points(self, readings: dict[str, Any]) -> tuple[Any, ...]:
+        """The objectives of readings, minimised."""
+        return tuple(readings[o.column] * (-1.0 if o.maximise else 1.0) for o in self.objectives)
+
+    def labels(self, trace: Trace) -> tuple[str, ...]:
         """Names of the margins, in the order of `met`, `best` and `nearest`."""
         if "labels" not in self.programs:
             one = {p.name: jnp.float32(1.0) for p in self.space.numeric}
-            self.programs["labels"] = tuple(jax.eval_shape(self.one, one, operations)[1])
+            self.programs["labels"] = tuple(jax.eval_shape(self.one, one, trace)[1])
         return self.programs["labels"]
 
 
@@ -121,13 +153,6 @@ def _cached(
 def evaluator(space: Space, static: dict[str, str], training: bool, options: Options) -> Evaluator:
     """The evaluator of a structure; compiled programs are reused across calls and workloads."""
     return _cached(space, tuple(static.items()), training, options)
-
-
-def objectives(readings: dict[str, Any]) -> Any:
-    """The front's objectives, minimised, shape (n, 3)."""
-    return jnp.stack(
-        [readings[o.column] * (-1.0 if o.maximise else 1.0) for o in OBJECTIVES], axis=-1
-    )
 
 
 def dominated(points: Any, archive: Any) -> Any:

@@ -177,7 +177,9 @@ class Front:
         from dse.plots import fronts  # drawing is slow to import and rarely needed
 
         tables = {name: share.table for name, share in self.by_variant().items()}
-        return fronts.draw(tables, self.table, path, title=title, budgets=budgets)
+        return fronts.draw(
+            tables, self.table, path, title=title, budgets=budgets, objectives=self.objectives
+        )
 
     def _minimised_logs(self) -> Floats:
         return self._corner({o.column: self.table[o.column].to_numpy() for o in self.objectives}).T

@@ -32,7 +32,7 @@ import pandas as pd
 
 from dse.archive import Archive
 from dse.blocks import Block
-from dse.evaluating import CHUNK, Evaluator, Options, evaluator, no_archive, objectives
+from dse.evaluating import CHUNK, Evaluator, Options, evaluator, no_archive
 from dse.front import OBJECTIVES
 from dse.space import Space
 from dse.sweeping import WORKERS, Census, Progress, Sweep, gather, keep_survivors, survivors_table
@@ -86,13 +86,13 @@ def grid_sweep(
     sizes = [math.prod(map(len, a.values())) for _, a, _ in cases]
     if sum(sizes) > limit:
         raise InputError("points", f"{sum(sizes):,} designs", f"allowed: at most {limit:,}")
-    begin = time.perf_counter()
+    begin, options = time.perf_counter(), options or Options()
     starts = np.concatenate([[0], np.cumsum(sizes)[:-1]])
     done, held = [0] * len(cases), [0] * len(cases)
 
     def run(i: int) -> tuple[pd.DataFrame, Census]:
         s, values, static = cases[i]
-        engine = evaluator(s, static, workload.training, options or Options())
+        engine = evaluator(s, static, workload.training, options)
 
         def report(count: int, survivors: int) -> None:
             done[i], held[i] = count, survivors
@@ -103,7 +103,7 @@ def grid_sweep(
 
     with ThreadPoolExecutor(WORKERS) as pool:
         results = list(pool.map(run, range(len(cases))))
-    return gather([s.variant for s, _, _ in cases], results, begin)
+    return gather([s.variant for s, _, _ in cases], results, options, begin)
 
 
 _DEFAULT = 4
@@ -122,7 +122,7 @@ def _points(spaces: list[Space], points: int | Mapping[str, int]) -> dict[str, i
 def _run_structure(
     engine: Evaluator, workload: Workload, blocks: Block, first: int, report: Progress
 ) -> tuple[pd.DataFrame, Census]:
-    operations = jax.tree.map(jnp.asarray, engine.operations(workload))
+    trace = jax.tree.map(jnp.asarray, engine.trace(workload))
     screen = screening(engine, blocks)
     archive, census = Archive(), Census(designs=blocks.designs)
     waiting = np.empty(0, np.int64)
@@ -130,7 +130,7 @@ def _run_structure(
     def cost(numbers: np.ndarray) -> None:
         padded = np.resize(numbers, CHUNK)
         values = blocks.values(padded)
-        result = engine.table(values, np.arange(CHUNK) < len(numbers), operations, no_archive())
+        result = engine.table(values, np.arange(CHUNK) < len(numbers), trace, no_archive())
         keep_survivors(archive, values, result, padded + first)
 
     def collect(slices: dict[str, slice], result: Any, least: int) -> None:
@@ -153,7 +153,7 @@ def _run_structure(
             subset = np.full((FILTER, len(OBJECTIVES)), np.inf, np.float32)
             subset[: len(points)] = points
         # Dispatched before the last block is collected: the host merges while the device works.
-        result = screen(levels, scalars, operations, subset)
+        result = screen(levels, scalars, trace, subset)
         if pending is not None:
             collect(*pending, least=CHUNK)
         pending = (slices, result)
@@ -161,39 +161,39 @@ def _run_structure(
     if pending is not None:
         collect(*pending, least=1)
     if not census.feasible:
-        census = _explain(engine, operations, blocks)
+        census = _explain(engine, trace, blocks)
     return survivors_table(engine, archive), census
 
 
-def _explain(engine: Evaluator, operations: Any, blocks: Block) -> Census:
+def _explain(engine: Evaluator, trace: Any, blocks: Block) -> Census:
     """The counts by limit, of a grid none of whose designs meets all: a second pass."""
-    labels, count, census = engine.labels(operations), _program(engine, blocks, _count), Census()
+    labels, count, census = engine.labels(trace), _program(engine, blocks, _count), Census()
     for _, levels, scalars in blocks:
-        census.add(labels, blocks.size, count(levels, scalars, operations))
+        census.add(labels, blocks.size, count(levels, scalars, trace))
     return census
 
 
 def screening(engine: Evaluator, blocks: Block) -> Callable[..., tuple[Any, Any]]:
-    """Compiled: (values by level, scalars, operations, archive) -> (may be on the front,
+    """Compiled: (values by level, scalars, trace, archive) -> (may be on the front,
     designs that meet all limits)."""
     return _program(engine, blocks, _screen)
 
 
 def _program(engine: Evaluator, blocks: Block, reduce: Callable[..., Any]) -> Callable[..., Any]:
-    """Compiled: (values by level, scalars, operations, ...) ->
+    """Compiled: (values by level, scalars, trace, ...) ->
     `reduce(points, worst margin, margins, ...)`.
 
     Points (a tuple, minimised) and margins have one axis for each level.
     """
     key = (reduce, tuple(map(tuple, blocks.levels)))
 
-    def program(levels: Any, scalars: Any, operations: Any, *rest: Any) -> Any:
+    def program(levels: Any, scalars: Any, trace: Any, *rest: Any) -> Any:
         def one(*parts: dict[str, Any]) -> tuple[Any, Any, Any]:
             values = functools.reduce(operator.or_, parts, scalars)
-            readings, margins = engine.one(values, operations)
+            readings, margins = engine.one(values, trace)
             limits = tuple(margins[name] for name in sorted(margins))  # as `labels` orders them
             # The minimum is taken in here, so that it too factorises.
-            return tuple(objectives(readings)), functools.reduce(jnp.minimum, limits), limits
+            return engine.points(readings), functools.reduce(jnp.minimum, limits), limits
 
         for level in reversed(range(len(levels))):
             one = jax.vmap(one, in_axes=[0 if i == level else None for i in range(len(levels))])

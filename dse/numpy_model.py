@@ -20,7 +20,6 @@ import numpy as np
 from jax.extend.core import Literal
 
 from dse.evaluating import Evaluator
-from dse.front import OBJECTIVES
 from hwmodels.workloads.workload import Workload
 
 _UFUNCS: dict[str, Callable[..., Any]] = {
@@ -59,14 +58,13 @@ class NumpyModel:
     """
 
     def __init__(self, engine: Evaluator, workload: Workload):
-        operations = engine.operations(workload)
+        trace = engine.trace(workload)
         self.names = tuple(p.name for p in engine.space.numeric)
 
         def one(*values: Any) -> list[Any]:
-            readings, margins = engine.one(dict(zip(self.names, values, strict=True)), operations)
+            readings, margins = engine.one(dict(zip(self.names, values, strict=True)), trace)
             worst = functools.reduce(jnp.minimum, margins.values())
-            points = [readings[o.column] * (-1.0 if o.maximise else 1.0) for o in OBJECTIVES]
-            return [*points, worst >= 0]
+            return [*engine.points(readings), worst >= 0]
 
         closed = jax.make_jaxpr(one)(*[jnp.float32(1.0)] * len(self.names))
         self._calls: list[_Call] = []

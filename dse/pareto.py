@@ -16,7 +16,7 @@ import pandas as pd
 
 from dse.defaults import default_space
 from dse.evaluating import Options
-from dse.front import OBJECTIVES, Front
+from dse.front import Front
 from dse.plots.fronts import draw_front
 from dse.readings import Constraint
 from dse.searching import Refinement, refine
@@ -72,8 +72,12 @@ class Answer:
         """(reference, ideal) of the hypervolume: worst and best of all variants' own fronts."""
         every = pd.concat([f.table for f in self.refinement.variant_fronts.values()])
         low, high = every.min(numeric_only=True), every.max(numeric_only=True)
-        worst = {o.column: float((low if o.maximise else high)[o.column]) for o in OBJECTIVES}
-        best = {o.column: float((high if o.maximise else low)[o.column]) for o in OBJECTIVES}
+        worst = {
+            o.column: float((low if o.maximise else high)[o.column]) for o in self.front.objectives
+        }
+        best = {
+            o.column: float((high if o.maximise else low)[o.column]) for o in self.front.objectives
+        }
         return worst, best
 
     def summary(self) -> dict[str, Any]:
@@ -88,7 +92,7 @@ class Answer:
             "hypervolume_before_refinement": self.sweep.front.hypervolume(worst, best),
             "hypervolume_reference": worst,
             "hypervolume_ideal": best,
-            "best": {o.column: _plain(self.front.best(o)) for o in OBJECTIVES},
+            "best": {o.column: _plain(self.front.best(o)) for o in self.front.objectives},
             "knee": {
                 variant: _plain(front.knee())
                 for variant, front in self.refinement.variant_fronts.items()
@@ -134,6 +138,7 @@ def run_pareto(settings: Settings, progress: Progress) -> tuple[list[Answer], fl
     spaces = list(settings.spaces)
     for workload in load(settings.workloads, settings.seed, progress):
         sweeping, refining = f"sweeping {workload.name}", f"refining {workload.name}"
+        settings.options.scalability.check(workload)
         progress(sweeping, 0.0)
         swept = sweep(
             spaces, workload, designs=settings.designs, seed=settings.seed,
@@ -175,6 +180,7 @@ def write(
             budgets=f"Budgets: {budgets(settings)}. {answer.sweep.designs:,} random designs, "
             f"{answer.refinement.gradients:,} gradient steps. At most "
             f"{answer.summary()['most_chips']:,} chips in a fleet (global batch).",
+            objectives=answer.front.objectives,
         )
     run.write_manifest(
         {
@@ -185,7 +191,9 @@ def write(
                 "starts": settings.starts,
                 "steps": settings.steps,
                 "seed": settings.seed,
-                **dataclasses.asdict(settings.options),
+                "runtime": settings.options.runtime,
+                "residency": settings.options.residency,
+                "scalability": settings.options.scalability.name,
                 "spaces": [dataclasses.asdict(space) for space in settings.spaces],
             },
             "workloads": {answer.workload.name: answer.summary() for answer in answers},

@@ -26,7 +26,7 @@ import optax
 import pandas as pd
 
 from dse.archive import Archive
-from dse.evaluating import CHUNK, Evaluator, Options, evaluator, no_archive, objectives
+from dse.evaluating import CHUNK, Evaluator, Options, evaluator, no_archive
 from dse.front import Front
 from dse.space import Space
 from dse.sweeping import WORKERS, Sweep, joint_front, keep_survivors, survivors_table
@@ -80,7 +80,7 @@ def refine(
             raise InputError(name, value, "allowed: >= 1")
     if not learning_rate > 0:
         raise InputError("learning_rate", learning_rate, "allowed: > 0")
-    begin = time.perf_counter()
+    begin, options = time.perf_counter(), options or Options()
     cases = [
         (s, *_most_promising(s, front.table, starts))
         for s in spaces
@@ -92,7 +92,7 @@ def refine(
 
     def run(i: int) -> pd.DataFrame:
         s, static, rows = cases[i]
-        engine = evaluator(s, static, workload.training, options or Options())
+        engine = evaluator(s, static, workload.training, options)
         table = _descend(
             engine, workload, rows, starts, steps, learning_rate, seed, int(offsets[i])
         )
@@ -108,9 +108,9 @@ def refine(
     for (s, _, _), table in zip(cases, tables, strict=True):
         if len(table):
             own[s.variant] = pd.concat([own[s.variant], table], ignore_index=True)
-    fronts = {variant: Front.from_table(table) for variant, table in own.items()}
+    fronts = {v: Front.from_table(table, options.objectives) for v, table in own.items()}
     return Refinement(
-        front=joint_front({variant: front.table for variant, front in fronts.items()}),
+        front=joint_front({v: f.table for v, f in fronts.items()}, options.objectives),
         variant_fronts=fronts,
         gradients=len(cases) * starts * steps,
         candidates=len(cases) * starts * (steps // KEEP_EVERY + 1),
@@ -119,7 +119,7 @@ def refine(
 
 
 def descent(engine: Evaluator, steps: int, learning_rate: float) -> Callable[..., Any]:
-    """The compiled search: (coordinates (s, P), held values, weights (s, 3), operations) -> path.
+    """The compiled search: (coordinates (s, P), held values, weights (s, 3), trace) -> path.
 
     Returns coordinates of shape (steps // KEEP_EVERY + 1, s, P), the last iterate included.
     """
@@ -128,25 +128,26 @@ def descent(engine: Evaluator, steps: int, learning_rate: float) -> Callable[...
     optimizer = optax.adam(learning_rate)
     ratio = SHARPNESS[1] / SHARPNESS[0]
 
-    def loss(z: Any, held: Any, weights: Any, operations: Any, sharpness: Any) -> Any:
+    def loss(z: Any, held: Any, weights: Any, trace: Any, sharpness: Any) -> Any:
         u = jax.nn.sigmoid(z)
         values = {p.name: held[i] for i, p in enumerate(parameters)}
         values |= {parameters[i].name: parameters[i].relaxed(u[i]) for i in free}
-        readings, margins = engine.one(values, operations, Relax("smooth", sharpness), stacked=True)
-        logs = jnp.log(jnp.abs(objectives(readings))) * jnp.sign(objectives(readings))
+        readings, margins = engine.one(values, trace, Relax("smooth", sharpness), stacked=True)
+        points = jnp.stack(engine.points(readings))
+        logs = jnp.log(jnp.abs(points)) * jnp.sign(points)
         misses = sum(jnp.maximum(SLACK - margin, 0.0) ** 2 for margin in margins.values())
         return jnp.dot(weights, logs) + PENALTY * misses
 
     slope = jax.vmap(jax.grad(loss), in_axes=(0, 0, 0, None, None))
 
-    def path(u: Any, held: Any, weights: Any, operations: Any) -> Any:
+    def path(u: Any, held: Any, weights: Any, trace: Any) -> Any:
         z = jnp.log(u) - jnp.log1p(-u)
 
         def block(carry: Any, number: Any) -> Any:
             def step(i: Any, carry: Any) -> Any:
                 z, state = carry
                 done = (number * KEEP_EVERY + i) / steps
-                gradient = slope(z, held, weights, operations, SHARPNESS[0] * ratio**done)
+                gradient = slope(z, held, weights, trace, SHARPNESS[0] * ratio**done)
                 updates, state = optimizer.update(gradient, state)
                 return optax.apply_updates(z, updates), state
 
@@ -179,11 +180,11 @@ def _descend(
     held = held[np.arange(starts) % len(rows)].astype(np.float32)
     u = np.stack([p.coordinate(held[:, i]) for i, p in enumerate(parameters)], axis=1)
     weights = np.random.default_rng(seed).dirichlet(np.ones(3), starts).astype(np.float32)
-    operations = engine.operations(workload)
+    trace = engine.trace(workload)
     search = engine.programs.setdefault(
         (steps, learning_rate), descent(engine, steps, learning_rate)
     )
-    path = np.asarray(search(np.clip(u, EDGE, 1 - EDGE), held, weights, operations))
+    path = np.asarray(search(np.clip(u, EDGE, 1 - EDGE), held, weights, trace))
 
     columns: dict[str, np.ndarray] = {}
     for i, p in enumerate(parameters):
@@ -198,7 +199,7 @@ def exact_front(
 ) -> pd.DataFrame:
     """The front of the given designs, evaluated exactly; numbered from `first`."""
     archive = Archive()
-    operations = engine.operations(workload)
+    trace = engine.trace(workload)
     count = len(next(iter(columns.values())))
     for offset in range(0, count, CHUNK):
         size = min(CHUNK, count - offset)
@@ -206,7 +207,7 @@ def exact_front(
             name: np.resize(column[offset : offset + size], CHUNK)
             for name, column in columns.items()
         }
-        result = engine.table(padded, np.arange(CHUNK) < size, operations, no_archive())
+        result = engine.table(padded, np.arange(CHUNK) < size, trace, no_archive())
         keep_survivors(archive, padded, result, np.arange(CHUNK) + first + offset)
     table = survivors_table(engine, archive)
     return table.assign(source="gradient") if len(table) else table

@@ -28,7 +28,8 @@ from types import TracebackType
 import numpy as np
 import pandas as pd
 
-from dse.front import Front
+from dse.front import POWER, THROUGHPUT, Front
+from dse.scalability import S80, scalability
 from hwmodels.errors import InputError
 
 MANIFEST = "manifest.json"
@@ -128,9 +129,18 @@ class RunFolder:
 
 
 def read_front(path: str | Path) -> Front:
-    """The front of a run folder, or of one parquet file with its columns; `InputError` if bad."""
+    """The front of a run folder, on its own axes, or of one parquet file with the default ones;
+    `InputError` if bad."""
     path = Path(path)
-    return Front.from_table(_read_parquet(path / "front.parquet" if path.is_dir() else path))
+    if not path.is_dir():
+        return Front.from_table(_read_parquet(path))
+    table, axis = _read_parquet(path / "front.parquet"), S80
+    # A workload's subfolder has its manifest above.
+    run = next((folder for folder in (path, path.parent) if (folder / MANIFEST).is_file()), None)
+    if run is not None:
+        settings = RunFolder.open(run).manifest().get("settings", {})
+        axis = scalability(settings.get("scalability", S80.name))
+    return Front.from_table(table, (THROUGHPUT, POWER, axis.objective))
 
 
 def default_folder(command: str, root: str | Path = "runs", now: datetime | None = None) -> Path:

@@ -14,7 +14,7 @@ import pandas as pd
 
 from dse.archive import Archive
 from dse.evaluating import CHUNK, FILTER_POINTS, Evaluator, Options, evaluator, no_archive
-from dse.front import Front
+from dse.front import Front, Objective
 from dse.space import Space
 from hwmodels import InputError
 from hwmodels.workloads.workload import Workload
@@ -132,7 +132,7 @@ def sweep(
         raise InputError("seed", seed, "allowed: 0 to 4294967295")
     if designs > 2**32:
         raise InputError("designs", designs, "allowed: at most 4294967296, the sampler's range")
-    begin = time.perf_counter()
+    begin, options = time.perf_counter(), options or Options()
     shares = np.diff(np.linspace(0, designs, len(cases) + 1).astype(np.int64))
     starts = np.concatenate([[0], np.cumsum(shares)[:-1]])
     done = [0] * len(cases)
@@ -140,7 +140,7 @@ def sweep(
 
     def run(i: int) -> tuple[pd.DataFrame, Census]:
         s, static = cases[i]
-        engine = evaluator(s, static, workload.training, options or Options())
+        engine = evaluator(s, static, workload.training, options)
 
         def report(count: int, survivors: int) -> None:
             done[i], held[i] = count, survivors
@@ -152,11 +152,14 @@ def sweep(
     with ThreadPoolExecutor(WORKERS) as pool:
         results = list(pool.map(run, range(len(cases))))
 
-    return gather([s.variant for s, _ in cases], results, begin)
+    return gather([s.variant for s, _ in cases], results, options, begin)
 
 
 def gather(
-    variants: Sequence[str], results: Sequence[tuple[pd.DataFrame, Census]], begin: float
+    variants: Sequence[str],
+    results: Sequence[tuple[pd.DataFrame, Census]],
+    options: Options,
+    begin: float,
 ) -> Sweep:
     """One result of the tables and censuses of structures; `begin`: when the sweep did.
 
@@ -170,20 +173,23 @@ def gather(
     census.check()
     own = {variant: pd.concat(parts, ignore_index=True) for variant, parts in tables.items()}
     return Sweep(
-        front=joint_front(own),
+        front=joint_front(own, options.objectives),
         variant_fronts={
-            variant: Front.from_table(table) for variant, table in own.items() if len(table)
+            variant: Front.from_table(table, options.objectives)
+            for variant, table in own.items()
+            if len(table)
         },
         census=census,
         wall_s=time.perf_counter() - begin,
     )
 
 
-def joint_front(tables: dict[str, pd.DataFrame]) -> Front:
+def joint_front(tables: dict[str, pd.DataFrame], objectives: tuple[Objective, ...]) -> Front:
     """The front of several variants' tables together; ties to the smallest design index."""
     filled = [table for table in tables.values() if len(table)]
     everything = pd.concat(filled, ignore_index=True)
-    return Front.from_table(everything.sort_values("design", kind="stable", ignore_index=True))
+    ordered = everything.sort_values("design", kind="stable", ignore_index=True)
+    return Front.from_table(ordered, objectives)
 
 
 def _run_structure(
@@ -195,8 +201,8 @@ def _run_structure(
     chunk: int,
     report: Progress,
 ) -> tuple[pd.DataFrame, Census]:
-    operations = jax.tree.map(jax.numpy.asarray, engine.operations(workload))
-    labels = engine.labels(operations)
+    trace = jax.tree.map(jax.numpy.asarray, engine.trace(workload))
+    labels = engine.labels(trace)
     archive, census = Archive(), Census()
     subset = no_archive()
     pending: tuple[int, int, Any, Any] | None = None
@@ -210,7 +216,7 @@ def _run_structure(
         values = engine.sample(np.uint32(first + offset), np.uint32(seed), chunk)
         valid = np.arange(chunk) < size
         # Dispatched before the last chunk is collected: the host merges while the device works.
-        result = engine.table(values, valid, operations, subset)
+        result = engine.table(values, valid, trace, subset)
         if pending is not None:
             collect(*pending)
         pending = (offset, size, values, result)

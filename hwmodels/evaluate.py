@@ -174,6 +174,7 @@ def model(
         work_terms={**work.terms(), "macs_per_cycle": chip.macs_per_cycle},
         resident=dict(zip(RESIDENT_ROLES, rates.resident, strict=True)),
         operations=rows,
+        scaling=scaled["scaling"],
         labels=labels or (),
     )
 

@@ -10,6 +10,8 @@ import jax
 import numpy as np
 import pandas as pd
 
+from hwmodels.fleet.scaling import Scaling
+
 
 @functools.partial(
     jax.tree_util.register_dataclass,
@@ -17,7 +19,7 @@ import pandas as pd
         "time", "throughput", "energy", "power", "peak_power", "area", "cost", "scalability",
         "efficiency", "chips_80", "fleet_power", "utilization", "clock", "margins",
         "time_terms", "energy_terms", "power_terms", "area_terms", "work_terms", "resident",
-        "operations",
+        "operations", "scaling",
     ],
     meta_fields=["labels"],
 )  # fmt: skip
@@ -35,7 +37,8 @@ class Metrics:
     `energy_terms` add up to one chip's step; `power_terms` to `power`; `area_terms` to `area`.
     `resident`: share of each role that stays on chip. `operations`: per kind, the stacked costs
     of single operations (empty where a caller asked for totals only). `labels`: per kind, one
-    (operation, phase, count) for each row of them.
+    (operation, phase, count) for each row of them. `scaling`: step and efficiency of a fleet of any
+    size, `metrics.scaling.efficiency(64)`.
     """
 
     time: Any
@@ -59,6 +62,7 @@ class Metrics:
     work_terms: dict[str, Any]
     resident: dict[str, Any]
     operations: dict[str, Any]
+    scaling: Scaling
     labels: tuple[tuple[str, tuple[tuple[str, str, float], ...]], ...] = ()
 
     def __repr__(self) -> str:

@@ -134,7 +134,7 @@ def test_step_by_hand():
     # hide behind 2 ms of backward, one quarter is exposed.
     reduce = 8 * 5e-7 + 2e8 * 8 / 9 / 3e11
     got = metrics(9.0)
-    assert float(got["all_reduce"]) == pytest.approx(reduce, rel=1e-6)
+    assert float(got["scaling"].all_reduce(9.0)) == pytest.approx(reduce, rel=1e-6)
     assert float(got["step"]) == pytest.approx(3e-3 + 0.25 * reduce, rel=1e-6)
     assert float(got["efficiency"]) == pytest.approx(3e-3 / (3e-3 + reduce / 4), rel=1e-6)
     # Without a backward phase nothing hides.

@@ -52,7 +52,7 @@ def flat(workload):
     for structure in SPACE.structures():
         engine = evaluator(SPACE, structure, True, dse.Options())
         valid = np.ones(DESIGNS, bool)
-        out = engine.table(values, valid, engine.operations(workload), no_archive())
+        out = engine.table(values, valid, engine.trace(workload), no_archive())
         columns = {name: np.asarray(v, float) for name, v in out["readings"].items()}
         columns |= engine.space.readable(values, structure)
         tables.append(pd.DataFrame(columns).assign(feasible=np.asarray(out["keep"])))
@@ -79,7 +79,7 @@ def test_factorised_program_agrees_with_the_flat_one(workload, flat):
     ((slices, levels, scalars),) = list(blocks)
     numbers = blocks.indices(np.arange(DESIGNS), slices)
     assert sorted(numbers) == list(range(DESIGNS))
-    operations = engine.operations(workload)
+    operations = engine.trace(workload)
     # Each archive row beats exactly the designs that it betters by more than the tolerance.
     points = np.stack([flat[o.column] * (-1 if o.maximise else 1) for o in OBJECTIVES], axis=1)
     rows = points[[7, 100, 301]].astype(np.float32)

@@ -24,7 +24,7 @@ def test_agrees_with_the_compiled_program(variant):
     model = NumpyModel(engine, workload)
     values = {k: np.asarray(v) for k, v in engine.sample(np.uint32(5), np.uint32(3), N).items()}
     points, feasible = model(values)
-    out = engine.table(values, np.ones(N, bool), engine.operations(workload), no_archive())
+    out = engine.table(values, np.ones(N, bool), engine.trace(workload), no_archive())
     expected = np.asarray(out["points"])
     assert points.dtype == np.float32
     # The fleet of S80 is whole: where it is within rounding of the next number it may differ.

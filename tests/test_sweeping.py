@@ -85,7 +85,7 @@ def test_front_equals_brute_force_over_single_evaluations(result, workload):
 
 def test_a_design_number_reproduces_its_values_and_metrics(result, workload):
     engine = evaluator(SPACE, {}, True, dse.Options())
-    operations = engine.operations(workload)
+    operations = engine.trace(workload)
     for design in result.front.table["design"].to_numpy()[[0, -1]]:
         values = engine.sample(np.uint32(design), np.uint32(SEED), 256)
         row = result.front.table.set_index("design").loc[design]
@@ -100,7 +100,7 @@ def test_a_design_number_reproduces_its_values_and_metrics(result, workload):
 def test_padding_does_not_count(workload):
     engine = evaluator(SPACE, {}, True, dse.Options())
     values = engine.sample(np.uint32(0), np.uint32(SEED), 256)
-    operations = engine.operations(workload)
+    operations = engine.trace(workload)
     out = engine.table(values, np.arange(256) < 40, operations, no_archive())
     whole = engine.table(values, np.ones(256, bool), operations, no_archive())
     np.testing.assert_array_equal(out["keep"][:40], whole["keep"][:40])

@@ -12,6 +12,7 @@ from dse import pareto
 from dse.cli.common import constraints, print_json, print_table, progress_bars
 from dse.defaults import default_space
 from dse.evaluating import Options
+from dse.scalability import Scalability, scalability
 from dse.space import Space
 from dse.store import RunFolder, default_folder
 from hwmodels import VARIANTS, WORKLOADS, InputError
@@ -64,6 +65,8 @@ Examples:
 @click.option("--steps", default=80, show_default=True, help="Gradient steps per start.")
 @click.option("--runtime", default="graph", show_default=True, metavar="NAME",
               help="Launch cost between operations: eager, graph or none.")  # fmt: skip
+@click.option("--scalability", "axis", default="s80", show_default=True, metavar="NAME",
+              help="Third axis: s80, n80, strong or efficiency@N, e.g. efficiency@64.")  # fmt: skip
 @click.option("--seed", default=0, show_default=True, help="Seed of training, sweep and search.")
 @click.option("--out", metavar="DIR", help="Run folder to make. Default: runs/pareto-<time>.")
 @click.option("--json", "as_json", is_flag=True, help="Print the summary as one JSON object.")
@@ -77,6 +80,7 @@ def command(
     starts: int,
     steps: int,
     runtime: str,
+    axis: str,
     seed: int,
     out: str | None,
     as_json: bool,
@@ -101,6 +105,7 @@ def command(
         raise InputError("--designs", designs, f"allowed: >= {least}, one of each structure")
     if not 0 <= seed < 2**32:
         raise InputError("--seed", seed, "allowed: 0 to 4294967295")
+    options = Options(runtime=runtime, scalability=scalability(axis))
     settings = pareto.Settings(
         workloads=tuple(dict.fromkeys(workloads)) or pareto.DEFAULT_WORKLOADS,
         spaces=spaces,
@@ -108,7 +113,7 @@ def command(
         starts=starts,
         steps=steps,
         seed=seed,
-        options=Options(runtime=runtime),
+        options=options,
     )
     with RunFolder.create(out or default_folder("pareto")) as run:
         with progress_bars() as progress:
@@ -128,13 +133,14 @@ def command(
         })  # fmt: skip
         return
     for name, summary in summaries.items():
-        _print_answer(name, summary)
+        _print_answer(name, summary, options.scalability)
         without = [s.variant for s in spaces if s.variant not in summary["knee"]]
         if without:
             click.echo(f"No feasible design: {', '.join(without)}.")
         click.echo(f"At most {summary['most_chips']:,} chips in a fleet: the workload's largest "
                    "sensible global batch.")  # fmt: skip
     click.echo(f"\n{_LEGEND}")
+    click.echo(f"Scalability is {axis}: it {options.scalability.rewards}.")
     click.echo(f"Budgets: {pareto.budgets(settings)}. Runtime: {runtime}.")
     click.echo(f"Tables and figures: {run_dir} ({time.perf_counter() - begin:.0f} s)")
 
@@ -161,15 +167,16 @@ def _spaces(
     return tuple(bounded)
 
 
-def _print_answer(name: str, summary: dict[str, Any]) -> None:
+def _print_answer(name: str, summary: dict[str, Any], axis: Scalability) -> None:
     rows = [{"": "knee", "variant": v, **design} for v, design in summary["knee"].items()]
     rows += [
         {"": f"best {column.rsplit('_', 1)[0].removesuffix('_per')}", **design}
         for column, design in summary["best"].items()
     ]
     frame = pd.DataFrame(rows)
-    shown = ["", "variant", *_COLUMNS, "dram_kind", "dram_stacks", "link_count"]
-    frame = frame[[column for column in shown if column in frame]].rename(columns=_COLUMNS)
+    columns = {**_COLUMNS, axis.objective.column: _COLUMNS.get(axis.objective.column, axis.name)}
+    shown = ["", "variant", *columns, "dram_kind", "dram_stacks", "link_count"]
+    frame = frame[[column for column in shown if column in frame]].rename(columns=columns)
     click.echo("")
     gain = summary["hypervolume"] - summary["hypervolume_before_refinement"]
     print_table(

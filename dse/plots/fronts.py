@@ -14,20 +14,24 @@ from matplotlib.lines import Line2D
 from matplotlib.patheffects import Normal, Stroke
 from matplotlib.ticker import LogLocator, NullFormatter, NullLocator
 
-from dse.front import POWER, SCALABILITY, THROUGHPUT, Objective, non_dominated
+from dse.front import OBJECTIVES, THROUGHPUT, Objective, non_dominated
 from dse.plots import style
 from hwmodels.errors import InputError, check_choice
 
-PANELS = ((POWER, THROUGHPUT), (POWER, SCALABILITY), (SCALABILITY, THROUGHPUT))  # x, y
 POINTS_DRAWN = 4000  # of each variant: more would only darken the cloud
 OUTLINED = 200  # of each variant's designs on the joint front: more would hide the cloud
 _LINE_INCHES = 0.165  # one line of small text
 
 Tables = Mapping[str, pd.DataFrame]
+Objectives = tuple[Objective, ...]  # throughput, power, scalability
 
 
 def pairwise(
-    tables: Tables, joint: pd.DataFrame, title: str = "Pareto front", budgets: str = ""
+    tables: Tables,
+    joint: pd.DataFrame,
+    title: str = "Pareto front",
+    budgets: str = "",
+    objectives: Objectives = OBJECTIVES,
 ) -> Figure:
     """Three panels, one for each pair of objectives, logarithmic.
 
@@ -51,7 +55,9 @@ def pairwise(
         engine.set(
             rect=(0, bottom / height, 1, (height - top - bottom) / height), w_pad=0.06, h_pad=0.02
         )
-        for axes, (x, y) in zip(figure.subplots(1, 3), PANELS, strict=True):
+        throughput, power, scalability = objectives
+        panels = (power, throughput), (power, scalability), (scalability, throughput)  # x, y
+        for axes, (x, y) in zip(figure.subplots(1, 3), panels, strict=True):
             _panel(axes, tables, joint, x, y)
         figure.text(0.012, 1 - 0.08 / height, title, va="top", size=9.5, weight="bold")
         figure.text(0.012, 1 - 0.27 / height, "\n".join(head), va="top", size=7, color=style.MUTED)
@@ -63,7 +69,11 @@ def pairwise(
 
 
 def three_dimensional(
-    tables: Tables, joint: pd.DataFrame, title: str = "Pareto front", budgets: str = ""
+    tables: Tables,
+    joint: pd.DataFrame,
+    title: str = "Pareto front",
+    budgets: str = "",
+    objectives: Objectives = OBJECTIVES,
 ) -> Figure:
     """The same designs in three dimensions, log10 coordinates; grey shadows lie on the floor."""
     tables, notes = _prepare(tables, joint)
@@ -82,7 +92,8 @@ def three_dimensional(
             projection="3d",
             computed_zorder=False,
         )
-        order = (POWER, SCALABILITY, THROUGHPUT)
+        throughput, power, scalability = objectives
+        order = (power, scalability, throughput)
         for objective, name in zip(order, "xyz", strict=True):
             values = np.concatenate([t[objective.column] for t in tables.values()])
             low, high = style.log_limits(values)
@@ -129,11 +140,12 @@ def draw_front(
     stem: str = "front",
     title: str = "Pareto front",
     budgets: str = "",
+    objectives: Objectives = OBJECTIVES,
 ) -> list[Path]:
     """Write `stem`_pairwise and `stem`_3d as PNG, SVG and PDF into an existing folder."""
     figures = {
-        "pairwise": pairwise(tables, joint, title, budgets),
-        "3d": three_dimensional(tables, joint, title, budgets),
+        "pairwise": pairwise(tables, joint, title, budgets, objectives),
+        "3d": three_dimensional(tables, joint, title, budgets, objectives),
     }
     return [
         path
@@ -143,15 +155,20 @@ def draw_front(
 
 
 def draw(
-    tables: Tables, joint: pd.DataFrame, path: str | Path, title: str, budgets: str = ""
+    tables: Tables,
+    joint: pd.DataFrame,
+    path: str | Path,
+    title: str,
+    budgets: str = "",
+    objectives: Objectives = OBJECTIVES,
 ) -> list[Path]:
     """Draw into a folder (made if missing), or, for a file name, the pairwise panels alone."""
     path = Path(path)
     if not path.suffix:
         path.mkdir(parents=True, exist_ok=True)
-        return draw_front(tables, joint, path, title=title, budgets=budgets)
+        return draw_front(tables, joint, path, title=title, budgets=budgets, objectives=objectives)
     check_choice("figure format", path.suffix[1:], style.FORMATS)
-    figure = pairwise(tables, joint, title, budgets)
+    figure = pairwise(tables, joint, title, budgets, objectives)
     return style.save(figure, path.with_suffix(""), (path.suffix[1:],))
 
 

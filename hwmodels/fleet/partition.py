@@ -71,7 +71,7 @@ def row_costs(
     """
     operations = rows.operations
     samples = operations.totals.samples
-    totals = _resident_totals(operations.totals, cut)
+    totals = resident_totals(operations.totals, cut)
     rates = prepare(chip, totals, EXACT, runtime=runtime, residency=residency)
     elementwise = jax.tree.map(
         lambda a, b: jnp.concatenate([a, b]), operations.vector, operations.movement
@@ -163,7 +163,7 @@ def vector_part(op: VectorOperations, marks: Marks, cut: Cut, samples: Any) -> V
     )
 
 
-def _resident_totals(totals: Totals, cut: Cut) -> Totals:
+def resident_totals(totals: Totals, cut: Cut) -> Totals:
     """Footprints of one chip, for residency: weights by tensor, activations by samples."""
     activation = RESIDENT_ROLES.index("activation")
     of_activation = jnp.arange(len(RESIDENT_ROLES)) == activation

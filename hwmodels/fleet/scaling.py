@@ -26,7 +26,7 @@ import jax.numpy as jnp
 from hwmodels.fleet.sizing import DIMENSIONS, TOPOLOGIES, all_reduce, largest_fleet
 from hwmodels.parts.link import Link
 from hwmodels.quantity import quantity, static
-from hwmodels.relax import Relax
+from hwmodels.relax import EXACT, Relax
 from hwmodels.workloads.numeric import Totals
 
 EFFICIENCY = 0.8
@@ -44,21 +44,62 @@ class Fleet:
     topology: str = static("torus2d", choices=TOPOLOGIES, doc="wiring of the links")
 
 
-def exposed(t_backward: Any, reduce: Any, last: Any, relax: Relax) -> Any:
-    """What an all-reduce of `reduce` seconds adds to a step, beyond what backward hides [s]."""
-    hidden = relax.maximum(t_backward, (1.0 - last) * reduce) - t_backward
-    return hidden + last * reduce
+@functools.partial(
+    jax.tree_util.register_dataclass,
+    data_fields=["time", "backward", "last", "volume", "latency", "bandwidth", "links"],
+    meta_fields=["topology"],
+)
+@dataclass(frozen=True)
+class Scaling:
+    """How one chip's step stretches in a fleet of any size: what `step(N)` needs.
+
+    `time`, `backward` [s] of one chip; `last`: share of the gradients that the backward phase
+    produces last; `volume` [bytes] of gradients; `latency` [s] a hop; `bandwidth` [bytes/s] out of
+    a chip; `links` of a chip.
+    """
+
+    time: Any
+    backward: Any
+    last: Any
+    volume: Any
+    latency: Any
+    bandwidth: Any
+    links: Any
+    topology: str
+
+    def all_reduce(self, chips: Any) -> Any:
+        """Time of the gradients' all-reduce over `chips` [s]."""
+        return all_reduce(chips, self.volume, self.latency, self.bandwidth, self.topology)
+
+    def waiting(self, chips: Any, relax: Relax = EXACT) -> Any:
+        """What the all-reduce adds to a step, beyond what backward hides [s]."""
+        reduce = self.all_reduce(chips)
+        hidden = relax.maximum(self.backward, (1.0 - self.last) * reduce) - self.backward
+        return hidden + self.last * reduce
+
+    def joins(self, chips: Any, relax: Relax = EXACT) -> Any:
+        """1 where a chip has the links for a fleet of `chips` in this topology, else 0."""
+        # Half a link of tolerance: counts are whole in every buildable design.
+        needed = _needed(self.topology, chips)
+        return relax.gate(self.links / needed - 1.0 + 0.5 / needed)
+
+    def efficiency(self, chips: Any, relax: Relax = EXACT) -> Any:
+        """Weak-scaling efficiency at `chips`; that of one working chip, 1 / chips, where the links
+        do not suffice."""
+        joins = self.joins(chips, relax)
+        kept = self.time / (self.time + self.waiting(chips, relax))
+        return joins * kept + (1.0 - joins) / chips
 
 
 def ports_margin(fleet: Fleet, link: Link) -> Any:
     """Relative room in links: a ring or torus of d dimensions takes 2 d on every chip, a fully
     connected fleet one to every other chip, one with switches one at least."""
-    if fleet.topology == "fully_connected":
-        return link.count / jnp.maximum(fleet.chips - 1.0, 1.0) - 1.0
-    return link.count / _ports(fleet.topology) - 1.0
+    return link.count / _needed(fleet.topology, fleet.chips) - 1.0
 
 
-def _ports(topology: str) -> float:
+def _needed(topology: str, chips: Any) -> Any:
+    if topology == "fully_connected":
+        return jnp.maximum(chips - 1.0, 1.0)
     return 2.0 * DIMENSIONS[topology] if topology in DIMENSIONS else 1.0
 
 
@@ -71,32 +112,31 @@ def fleet_metrics(
       time, t_backward: one chip's step and the backward phase within it [s].
 
     Returns:
-      `step` [s], `waiting` for the network in it [s], `all_reduce` [s], `efficiency`,
+      `scaling` (`Scaling`), `step` [s], `waiting` for the network in it [s], `efficiency`,
       `chips_80` (N*), `scalability` (samples/s).
     """
-    last = totals.last_gradient_fraction
-    volume, bandwidth = totals.gradient_bytes, link.injection_bandwidth
-    wires = (volume, link.latency, bandwidth, fleet.topology)
-    reduce = all_reduce(fleet.chips, *wires)
-    waiting = exposed(t_backward, reduce, last, relax)
+    last, topology = totals.last_gradient_fraction, fleet.topology
+    scaling = Scaling(
+        time, t_backward, last, totals.gradient_bytes, link.latency, link.injection_bandwidth,
+        link.count, topology,
+    )  # fmt: skip
+    waiting = scaling.waiting(fleet.chips, relax)
     step = time + waiting
 
     slack = time / EFFICIENCY - time
     budget = jnp.minimum(slack / jnp.maximum(last, 1e-6), slack + t_backward)
     most = jnp.minimum(LARGEST_FLEET, totals.max_global_batch / totals.samples)
-    # Half a link of tolerance: counts are whole in every buildable design.
-    if fleet.topology == "fully_connected":
+    if topology == "fully_connected":
         most = jnp.minimum(most, 1.5 + link.count)
     else:
-        ports = _ports(fleet.topology)
-        most = 1.0 + (most - 1.0) * relax.gate(link.count / ports - 1.0 + 0.5 / ports)
-    chips_80 = relax.floor(jnp.clip(largest_fleet(budget, *wires), 1.0, most))
-    step_80 = time + exposed(t_backward, all_reduce(chips_80, *wires), last, relax)
+        most = 1.0 + (most - 1.0) * scaling.joins(most, relax)
+    largest = largest_fleet(budget, scaling.volume, scaling.latency, scaling.bandwidth, topology)
+    chips_80 = relax.floor(jnp.clip(largest, 1.0, most))
     return {
+        "scaling": scaling,
         "step": step,
         "waiting": waiting,
-        "all_reduce": reduce,
         "efficiency": time / step,
         "chips_80": chips_80,
-        "scalability": chips_80 * totals.samples / step_80,
+        "scalability": chips_80 * totals.samples / (time + scaling.waiting(chips_80, relax)),
     }
