@@ -8,7 +8,6 @@ machine both move by tens of percent from run to run: compare ratios within one 
 
 from __future__ import annotations
 
-import functools
 import math
 import os
 import time
@@ -21,14 +20,15 @@ import numpy as np
 
 from dse.archive import Archive
 from dse.blocks import Block
+from dse.costing import CHUNK, FILTER_POINTS, Costed, costing, no_archive
 from dse.defaults import default_space
-from dse.evaluating import CHUNK, FILTER_POINTS, Evaluator, Options, evaluator, no_archive
+from dse.evaluating import Evaluator, Options, evaluator
 from dse.front import OBJECTIVES
 from dse.grid import BLOCK, FILTER, screening
 from dse.mapping_bench import mapping_rate
 from dse.numpy_model import NumpyModel
 from dse.plan_bench import plan_rate
-from dse.sweeping import WORKERS
+from dse.sweeping import WORKERS, keep_survivors
 from dse.timing import Figure, rate
 from hwmodels import InputError, Operation, Tensor, Workload, load_workload
 
@@ -103,20 +103,16 @@ def bench(
 
 def _random(engine: Evaluator, workload: Workload, chunk: int, seconds: float) -> Figure:
     """Sampling, costing and filtering, as a sweep does it: `WORKERS` chunks in flight."""
-    operations = jax.tree.map(jnp.asarray, engine.trace(workload))
-    valid = np.ones(chunk, bool)
-
-    def once(archive: np.ndarray, start: int) -> Any:
-        values = engine.sample(np.uint32(start), np.uint32(0), chunk)
-        return jax.block_until_ready(engine.table(values, valid, operations, archive))
-
     begin = time.perf_counter()
-    archive = _filter(once(no_archive(), 0), FILTER_POINTS)
+    costs = costing(engine, workload)
+    archive = _filter(engine, costs.random(0, 0, chunk, no_archive(), chunk), FILTER_POINTS)
     compiling = time.perf_counter() - begin
     with ThreadPoolExecutor(WORKERS) as pool:
         starts = [worker * chunk for worker in range(WORKERS)]
         speed, spread, _ = rate(
-            lambda: list(pool.map(functools.partial(once, archive), starts)),
+            lambda: list(
+                pool.map(lambda start: costs.random(start, 0, chunk, archive, chunk), starts)
+            ),
             WORKERS * chunk,
             seconds,
         )
@@ -130,9 +126,8 @@ def _grid(engine: Evaluator, workload: Workload, block: int, seconds: float) -> 
     blocks = Block(axes, block)
     _, levels, scalars = next(iter(blocks))
     screen = screening(engine, blocks)
-    values = engine.sample(np.uint32(0), np.uint32(0), CHUNK)
-    table = engine.table(values, np.ones(CHUNK, bool), operations, no_archive())
-    archive = _filter(table, FILTER)
+    sample = costing(engine, workload).random(0, 0, CHUNK, no_archive(), CHUNK)
+    archive = _filter(engine, sample, FILTER)
     return rate(
         lambda: jax.block_until_ready(screen(levels, scalars, operations, archive)),
         blocks.size,
@@ -152,7 +147,8 @@ def _gradients(engine: Evaluator, workload: Workload, seconds: float) -> Figure:
         return sum((-1.0 if o.maximise else 1.0) * jnp.log(readings[o.column]) for o in OBJECTIVES)
 
     slope = jax.jit(jax.vmap(jax.grad(loss)))
-    values = engine.sample(np.uint32(0), np.uint32(0), GRADIENTS)
+    costs = costing(engine, workload)
+    values = costs.random(0, 0, GRADIENTS, no_archive(), GRADIENTS).parameters
     logs = {name: jnp.log(values[name]) for name in free}
     with ThreadPoolExecutor(WORKERS) as pool:
 
@@ -166,17 +162,16 @@ def _gradients(engine: Evaluator, workload: Workload, seconds: float) -> Figure:
 def _numpy(engine: Evaluator, workload: Workload, chunk: int, seconds: float) -> Figure:
     """The plain NumPy program, on one core as NumPy runs; sampling left out in its favour."""
     model = NumpyModel(engine, workload)
-    drawn = engine.sample(np.uint32(0), np.uint32(0), chunk)
-    values = {name: np.asarray(column) for name, column in drawn.items()}
+    values = costing(engine, workload).random(0, 0, chunk, no_archive(), chunk).parameters
     return rate(lambda: model(values), chunk, seconds)
 
 
-def _filter(result: dict[str, Any], most: int) -> np.ndarray:
-    """Archive points of an evaluated chunk, for the filter on the device."""
-    archive, keep = Archive(), np.asarray(result["keep"])
-    archive.add(np.asarray(result["points"])[keep], np.flatnonzero(keep))
+def _filter(engine: Evaluator, costed: Costed, most: int) -> np.ndarray:
+    """Archive points of an evaluated chunk, for the filter in a kernel."""
+    archive = Archive()
+    keep_survivors(archive, engine, costed, np.arange(len(costed.keep)))
     points = archive.filter_points(most)
-    subset = np.full((most, len(OBJECTIVES)), np.inf, np.float32)
+    subset = np.full((most, points.shape[1]), np.inf, np.float32)
     subset[: len(points)] = points
     return subset
 

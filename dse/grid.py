@@ -32,10 +32,19 @@ import pandas as pd
 
 from dse.archive import Archive
 from dse.blocks import Block
-from dse.evaluating import CHUNK, Evaluator, Options, evaluator, no_archive
-from dse.front import OBJECTIVES
+from dse.costing import CHUNK, Costing, costing, no_archive
+from dse.evaluating import Evaluator, Options, evaluator
 from dse.space import Space
-from dse.sweeping import WORKERS, Census, Progress, Sweep, gather, keep_survivors, survivors_table
+from dse.sweeping import (
+    EXPLAINED,
+    WORKERS,
+    Census,
+    Progress,
+    Sweep,
+    gather,
+    keep_survivors,
+    survivors_table,
+)
 from hwmodels import InputError
 from hwmodels.errors import check_choice
 from hwmodels.workloads.workload import Workload
@@ -92,17 +101,21 @@ def grid_sweep(
 
     def run(i: int) -> tuple[pd.DataFrame, Census]:
         s, values, static = cases[i]
-        engine = evaluator(s, static, workload.training, options)
+        costs = costing(evaluator(s, static, workload.training, options), workload)
 
         def report(count: int, survivors: int) -> None:
             done[i], held[i] = count, survivors
             if progress is not None:
                 progress(sum(done), sum(held))
 
-        return _run_structure(engine, workload, Block(values, block), int(starts[i]), report)
+        return _run_structure(costs, workload, Block(values, block), int(starts[i]), report)
 
     with ThreadPoolExecutor(WORKERS) as pool:
         results = list(pool.map(run, range(len(cases))))
+    if not any(census.feasible for _, census in results):
+        for (s, values, static), (_, census) in zip(cases, results, strict=True):
+            costs = costing(evaluator(s, static, workload.training, options), workload)
+            _explain(costs, Block(values, block), census)
     return gather([s.variant for s, _, _ in cases], results, options, begin)
 
 
@@ -120,18 +133,19 @@ def _points(spaces: list[Space], points: int | Mapping[str, int]) -> dict[str, i
 
 
 def _run_structure(
-    engine: Evaluator, workload: Workload, blocks: Block, first: int, report: Progress
+    costs: Costing, workload: Workload, blocks: Block, first: int, report: Progress
 ) -> tuple[pd.DataFrame, Census]:
+    engine = costs.engine
     trace = jax.tree.map(jnp.asarray, engine.trace(workload))
-    screen = screening(engine, blocks)
-    archive, census = Archive(), Census(designs=blocks.designs)
+    screen, dimensions = screening(engine, blocks), len(engine.objectives)
+    archive, census = Archive(dimensions), Census(designs=blocks.designs)
     waiting = np.empty(0, np.int64)
 
     def cost(numbers: np.ndarray) -> None:
         padded = np.resize(numbers, CHUNK)
         values = blocks.values(padded)
-        result = engine.table(values, np.arange(CHUNK) < len(numbers), trace, no_archive())
-        keep_survivors(archive, values, result, padded + first)
+        costed = costs.table(values, len(numbers), no_archive(dimensions))
+        keep_survivors(archive, engine, costed, padded + first)
 
     def collect(slices: dict[str, slice], result: Any, least: int) -> None:
         nonlocal waiting
@@ -145,12 +159,12 @@ def _run_structure(
 
     # A spread of the whole grid fills the filter before the first block.
     cost(np.unique(np.linspace(0, blocks.designs - 1, CHUNK).astype(np.int64)))
-    subset = no_archive()
+    subset = no_archive(dimensions)
     pending: tuple[dict[str, slice], Any] | None = None
     for number, (slices, levels, scalars) in enumerate(blocks):
         if number % REFRESH == 0 or number in (1, 2, 4, 8):
             points = archive.filter_points(FILTER)
-            subset = np.full((FILTER, len(OBJECTIVES)), np.inf, np.float32)
+            subset = np.full((FILTER, dimensions), np.inf, np.float32)
             subset[: len(points)] = points
         # Dispatched before the last block is collected: the host merges while the device works.
         result = screen(levels, scalars, trace, subset)
@@ -160,17 +174,16 @@ def _run_structure(
         report((number + 1) * blocks.size, archive.size)
     if pending is not None:
         collect(*pending, least=1)
-    if not census.feasible:
-        census = _explain(engine, trace, blocks)
     return survivors_table(engine, archive), census
 
 
-def _explain(engine: Evaluator, trace: Any, blocks: Block) -> Census:
-    """The counts by limit, of a grid none of whose designs meets all: a second pass."""
-    labels, count, census = engine.labels(trace), _program(engine, blocks, _count), Census()
-    for _, levels, scalars in blocks:
-        census.add(labels, blocks.size, count(levels, scalars, trace))
-    return census
+def _explain(costs: Costing, blocks: Block, census: Census) -> None:
+    """Count the limits of a spread of a grid none of whose designs meets all."""
+    spread = np.unique(np.linspace(0, blocks.designs - 1, EXPLAINED).astype(np.int64))
+    for offset in range(0, len(spread), CHUNK):
+        numbers = spread[offset : offset + CHUNK]
+        margins = costs.margins(blocks.values(np.resize(numbers, CHUNK)))
+        census.explain({name: margin[: len(numbers)] for name, margin in margins.items()})
 
 
 def screening(engine: Evaluator, blocks: Block) -> Callable[..., tuple[Any, Any]]:
@@ -206,17 +219,6 @@ def _screen(points: Any, worst: Any, _: Any, archive: Any) -> tuple[Any, Any]:
     """Which designs may be on the front, and how many meet all limits."""
     keep = (worst >= -TOLERANCE) & ~_beaten(points, archive)
     return keep.reshape(-1), jnp.sum(worst >= 0)
-
-
-def _count(_: Any, worst: Any, margins: Any) -> dict[str, Any]:
-    """As counted by `Evaluator.table`."""
-    nearest = jnp.argmax(worst.reshape(-1))
-    return {
-        "feasible": jnp.sum(worst >= 0),
-        "met": jnp.stack([jnp.sum(margin >= 0) for margin in margins]),
-        "best": jnp.stack([margin.max() for margin in margins]),
-        "nearest": jnp.stack([margin.reshape(-1)[nearest] for margin in margins]),
-    }
 
 
 def _beaten(points: tuple[Any, ...], archive: Any) -> Any:

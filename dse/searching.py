@@ -26,7 +26,8 @@ import optax
 import pandas as pd
 
 from dse.archive import Archive
-from dse.evaluating import CHUNK, Evaluator, Options, evaluator, no_archive
+from dse.costing import CHUNK, costing, no_archive
+from dse.evaluating import Evaluator, Options, evaluator
 from dse.front import Front
 from dse.space import Space
 from dse.sweeping import WORKERS, Sweep, joint_front, keep_survivors, survivors_table
@@ -198,8 +199,8 @@ def exact_front(
     engine: Evaluator, workload: Workload, columns: dict[str, np.ndarray], first: int
 ) -> pd.DataFrame:
     """The front of the given designs, evaluated exactly; numbered from `first`."""
-    archive = Archive()
-    trace = engine.trace(workload)
+    dimensions = len(engine.objectives)
+    archive, costs = Archive(dimensions), costing(engine, workload)
     count = len(next(iter(columns.values())))
     for offset in range(0, count, CHUNK):
         size = min(CHUNK, count - offset)
@@ -207,8 +208,8 @@ def exact_front(
             name: np.resize(column[offset : offset + size], CHUNK)
             for name, column in columns.items()
         }
-        result = engine.table(padded, np.arange(CHUNK) < size, trace, no_archive())
-        keep_survivors(archive, padded, result, np.arange(CHUNK) + first + offset)
+        costed = costs.table(padded, size, no_archive(dimensions))
+        keep_survivors(archive, engine, costed, np.arange(CHUNK) + first + offset)
     table = survivors_table(engine, archive)
     return table.assign(source="gradient") if len(table) else table
 

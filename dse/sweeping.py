@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import functools
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
-import jax
 import numpy as np
 import pandas as pd
 
 from dse.archive import Archive
-from dse.evaluating import CHUNK, FILTER_POINTS, Evaluator, Options, evaluator, no_archive
+from dse.costing import CHUNK, FILTER_POINTS, Costed, Costing, costing, no_archive
+from dse.evaluating import Evaluator, Options, evaluator
 from dse.front import Front, Objective
 from dse.space import Space
 from hwmodels import InputError
@@ -21,12 +22,14 @@ from hwmodels.workloads.workload import Workload
 
 Progress = Callable[[int, int], None]  # designs done, survivors held
 REFRESH = 8  # chunks between updates of the archive subset that filters on the device
+EXPLAINED = 1_000_000  # designs whose limits are counted one by one when none is feasible
 WORKERS = 2  # structures in flight: one compiles or merges while the other computes
 
 
 @dataclass
 class Census:
-    """How the designs of a sweep met each limit: for the report when none meets all."""
+    """How many designs there were and met every limit; where none did, `met`: how many met each
+    limit, `best`: the best margin of each, `nearest`: all margins of the design that is nearest."""
 
     designs: int = 0
     feasible: int = 0
@@ -34,28 +37,28 @@ class Census:
     best: dict[str, float] = field(default_factory=dict)
     nearest: dict[str, float] = field(default_factory=dict)
 
-    def add(self, labels: Sequence[str], designs: int, result: dict[str, Any]) -> None:
-        """Count one chunk."""
-        met, best, nearest = (np.asarray(result[key]) for key in ("met", "best", "nearest"))
-        self.designs += designs
-        self.feasible += int(result["feasible"])
-        for i, label in enumerate(labels):
-            self.met[label] = self.met.get(label, 0) + int(met[i])
-            self.best[label] = max(self.best.get(label, -np.inf), float(best[i]))
-        if not self.nearest or min(nearest) > min(self.nearest.values()):
-            self.nearest = dict(zip(labels, map(float, nearest), strict=True))
+    def explain(self, margins: dict[str, np.ndarray]) -> None:
+        """Count the limits of a chunk without a feasible design."""
+        worst = functools.reduce(np.minimum, margins.values())
+        nearest = {name: float(margin[worst.argmax()]) for name, margin in margins.items()}
+        self._keep_nearest(nearest)
+        for name, margin in margins.items():
+            self.met[name] = self.met.get(name, 0) + int((margin >= 0).sum())
+            self.best[name] = max(self.best.get(name, -np.inf), float(margin.max()))
 
     def merge(self, other: Census) -> None:
         """Add another structure's or variant's counts."""
         self.designs += other.designs
         self.feasible += other.feasible
-        for label, count in other.met.items():
-            self.met[label] = self.met.get(label, 0) + count
-            self.best[label] = max(self.best.get(label, -np.inf), other.best[label])
-        if other.nearest and (
-            not self.nearest or min(other.nearest.values()) > min(self.nearest.values())
-        ):
-            self.nearest = other.nearest
+        for name, count in other.met.items():
+            self.met[name] = self.met.get(name, 0) + count
+            self.best[name] = max(self.best.get(name, -np.inf), other.best[name])
+        if other.nearest:
+            self._keep_nearest(other.nearest)
+
+    def _keep_nearest(self, other: dict[str, float]) -> None:
+        if not self.nearest or min(other.values()) > min(self.nearest.values()):
+            self.nearest = other
 
     def check(self) -> None:
         """Raise `InputError` if no design was feasible: what eliminates all, and by how much."""
@@ -140,18 +143,23 @@ def sweep(
 
     def run(i: int) -> tuple[pd.DataFrame, Census]:
         s, static = cases[i]
-        engine = evaluator(s, static, workload.training, options)
+        costs = costing(evaluator(s, static, workload.training, options), workload)
 
         def report(count: int, survivors: int) -> None:
             done[i], held[i] = count, survivors
             if progress is not None:
                 progress(sum(done), sum(held))
 
-        return _run_structure(engine, workload, int(starts[i]), int(shares[i]), seed, chunk, report)
+        return _run_structure(costs, int(starts[i]), int(shares[i]), seed, chunk, report)
 
     with ThreadPoolExecutor(WORKERS) as pool:
         results = list(pool.map(run, range(len(cases))))
-
+    if not any(census.feasible for _, census in results):
+        for (s, static), start, share, (_, census) in zip(
+            cases, starts, shares, results, strict=True
+        ):
+            costs = costing(evaluator(s, static, workload.training, options), workload)
+            _explain(costs, int(start), int(share), seed, chunk, census)
     return gather([s.variant for s, _ in cases], results, options, begin)
 
 
@@ -193,51 +201,47 @@ def joint_front(tables: dict[str, pd.DataFrame], objectives: tuple[Objective, ..
 
 
 def _run_structure(
-    engine: Evaluator,
-    workload: Workload,
-    first: int,
-    count: int,
-    seed: int,
-    chunk: int,
-    report: Progress,
+    costs: Costing, first: int, count: int, seed: int, chunk: int, report: Progress
 ) -> tuple[pd.DataFrame, Census]:
-    trace = jax.tree.map(jax.numpy.asarray, engine.trace(workload))
-    labels = engine.labels(trace)
-    archive, census = Archive(), Census()
-    subset = no_archive()
-    pending: tuple[int, int, Any, Any] | None = None
-
-    def collect(offset: int, size: int, values: Any, result: Any) -> None:
-        census.add(labels, size, result)
-        keep_survivors(archive, values, result, np.arange(chunk) + first + offset)
-
+    dimensions = len(costs.engine.objectives)
+    archive, census, subset = Archive(dimensions), Census(count), no_archive(dimensions)
     for number, offset in enumerate(range(0, count, chunk)):
         size = min(chunk, count - offset)
-        values = engine.sample(np.uint32(first + offset), np.uint32(seed), chunk)
-        valid = np.arange(chunk) < size
-        # Dispatched before the last chunk is collected: the host merges while the device works.
-        result = engine.table(values, valid, trace, subset)
-        if pending is not None:
-            collect(*pending)
-        pending = (offset, size, values, result)
-        if number % REFRESH == 1:
-            points = archive.filter_points(FILTER_POINTS).astype(np.float32)
-            subset = no_archive()
-            subset[: len(points)] = points
+        costed = costs.random(first + offset, seed, size, subset, chunk)
+        census.feasible += int(np.count_nonzero(costed.feasible))
+        keep_survivors(archive, costs.engine, costed, np.arange(chunk) + first + offset)
+        if number % REFRESH == 0:
+            subset = filtering(archive, dimensions)
         report(offset + size, archive.size)
-    if pending is not None:
-        collect(*pending)
-    return survivors_table(engine, archive), census
+    return survivors_table(costs.engine, archive), census
+
+
+def _explain(costs: Costing, first: int, count: int, seed: int, chunk: int, census: Census) -> None:
+    nothing = no_archive(len(costs.engine.objectives))
+    for offset in range(0, min(count, EXPLAINED), chunk):
+        size = min(chunk, count - offset)
+        costed = costs.random(first + offset, seed, size, nothing, chunk)
+        margins = costs.margins(costed.parameters)
+        census.explain({name: margin[:size] for name, margin in margins.items()})
+
+
+def filtering(archive: Archive, dimensions: int) -> np.ndarray:
+    """The archive points that a kernel compares with."""
+    subset = no_archive(dimensions)
+    points = archive.filter_points(FILTER_POINTS)
+    subset[: len(points)] = points
+    return subset
 
 
 def keep_survivors(
-    archive: Archive, values: dict[str, Any], result: dict[str, Any], numbers: np.ndarray
+    archive: Archive, engine: Evaluator, costed: Costed, numbers: np.ndarray
 ) -> None:
-    """Add what `Evaluator.table` kept of the designs `numbers` to the archive."""
-    rows = np.flatnonzero(np.asarray(result["keep"]))
-    payload = {f"value {k}": np.asarray(v)[rows] for k, v in values.items()}
-    payload |= {f"metric {k}": np.asarray(v)[rows] for k, v in result["readings"].items()}
-    archive.add(np.asarray(result["points"])[rows], numbers[rows], payload)
+    """Add what a kernel kept of the designs `numbers` to the archive."""
+    rows = np.flatnonzero(costed.keep)
+    payload = {f"value {k}": v[rows] for k, v in costed.parameters.items()}
+    payload |= {f"metric {k}": v[rows] for k, v in costed.readings.items()}
+    points = engine.points({name: column[rows] for name, column in costed.readings.items()})
+    archive.add(np.stack(points, axis=-1), numbers[rows], payload)
 
 
 def survivors_table(engine: Evaluator, archive: Archive) -> pd.DataFrame:

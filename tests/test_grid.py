@@ -8,7 +8,8 @@ import pytest
 import dse
 from dse.bench import synthetic
 from dse.blocks import Block
-from dse.evaluating import evaluator, no_archive
+from dse.costing import costing, no_archive
+from dse.evaluating import evaluator
 from dse.front import OBJECTIVES, Front
 from dse.grid import TOLERANCE, grid_sweep, screening
 from hwmodels import InputError
@@ -41,7 +42,7 @@ def result(workload):
 
 @pytest.fixture(scope="module")
 def flat(workload):
-    """Every design of the grid through `Evaluator.table`, in the order of its number."""
+    """Every design of the grid through the kernel, in the order of its number."""
     axes = [p.spread(POINTS.get(p.name, 4)) for p in SPACE.numeric]
     assert tuple(map(len, axes)) == SHAPE
     mesh = np.meshgrid(*axes, indexing="ij")
@@ -51,11 +52,10 @@ def flat(workload):
     tables = []
     for structure in SPACE.structures():
         engine = evaluator(SPACE, structure, True, dse.Options())
-        valid = np.ones(DESIGNS, bool)
-        out = engine.table(values, valid, engine.trace(workload), no_archive())
-        columns = {name: np.asarray(v, float) for name, v in out["readings"].items()}
+        out = costing(engine, workload).table(values, DESIGNS, no_archive())
+        columns = {name: np.asarray(v, float) for name, v in out.readings.items()}
         columns |= engine.space.readable(values, structure)
-        tables.append(pd.DataFrame(columns).assign(feasible=np.asarray(out["keep"])))
+        tables.append(pd.DataFrame(columns).assign(feasible=out.keep))
     table = pd.concat(tables, ignore_index=True)
     return table.assign(design=np.arange(len(table)))
 

@@ -9,7 +9,8 @@ import pytest
 
 import dse
 from dse.bench import synthetic
-from dse.evaluating import evaluator, no_archive
+from dse.costing import costing, no_archive
+from dse.evaluating import evaluator
 from dse.numpy_model import NumpyModel
 from dse.parameter import Parameter
 
@@ -22,10 +23,9 @@ def test_agrees_with_the_compiled_program(variant):
     space = dse.default_space(variant)
     engine = evaluator(space, space.structures()[-1], True, dse.Options())
     model = NumpyModel(engine, workload)
-    values = {k: np.asarray(v) for k, v in engine.sample(np.uint32(5), np.uint32(3), N).items()}
-    points, feasible = model(values)
-    out = engine.table(values, np.ones(N, bool), engine.trace(workload), no_archive())
-    expected = np.asarray(out["points"])
+    out = costing(engine, workload).random(5, 3, N, no_archive(), N)
+    points, feasible = model(out.parameters)
+    expected = np.stack(engine.points(out.readings), axis=-1)
     assert points.dtype == np.float32
     # The fleet of S80 is whole: where it is within rounding of the next number it may differ.
     same = np.abs(points / expected - 1) <= 1e-6
@@ -34,7 +34,7 @@ def test_agrees_with_the_compiled_program(variant):
     assert same[:, 2].mean() > 0.99
     # A clock under a cap that static power nearly fills is a difference of close numbers.
     assert np.abs(points / expected - 1)[:, :2].max() < 5e-5
-    np.testing.assert_array_equal(feasible, np.asarray(out["keep"]))
+    np.testing.assert_array_equal(feasible, out.keep)
     assert 100 < model.calls < 2000
 
 
@@ -42,7 +42,12 @@ def _engine(one):
     space = SimpleNamespace(
         numeric=(Parameter("x", "linear", 1, 2), Parameter("y", "linear", 1, 2))
     )
-    return SimpleNamespace(space=space, operations=lambda workload: workload, one=one)
+    return SimpleNamespace(
+        space=space,
+        trace=lambda workload: workload,
+        one=one,
+        points=lambda r: (-r["throughput_per_s"], r["power_W"], -r["scalability_per_s"]),
+    )
 
 
 def _readings(t, p, s):
@@ -70,5 +75,6 @@ def test_an_unknown_primitive_is_named():
         x = values["x"]
         return _readings(jnp.cos(x), x, x), {"m": x}
 
+    model = NumpyModel(_engine(one), None)
     with pytest.raises(NotImplementedError, match="cos"):
-        NumpyModel(_engine(one), None)
+        model({"x": np.float32([1.1]), "y": np.float32([1.9])})
