@@ -19,12 +19,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from dse.archive import Archive
-from dse.blocks import Block
 from dse.costing import CHUNK, FILTER_POINTS, Costed, costing, no_archive
 from dse.defaults import default_space
 from dse.evaluating import Evaluator, Options, evaluator
 from dse.front import OBJECTIVES
-from dse.grid import BLOCK, FILTER, screening
+from dse.grid import BLOCK, FILTER, Factorised
 from dse.mapping_bench import mapping_rate
 from dse.numpy_model import NumpyModel
 from dse.plan_bench import plan_rate
@@ -33,6 +32,7 @@ from dse.timing import Figure, rate
 from hwmodels import InputError, Operation, Tensor, Workload, load_workload
 
 NUMPY_CHUNKS = (2048, 8192, 65536)
+GRID_POINTS = 4
 GRADIENTS = 4096  # designs a call
 OPERATIONS = (1, 4, 15, 64)  # distinct operations of the synthetic workloads
 
@@ -54,7 +54,7 @@ def bench(
 
     Returns:
       `random_`, `grid_` and `numpy_designs_per_s`, `gradients_per_s`, `speedup_vs_numpy` (random
-      over NumPy), `mappings_per_s`, `plans_per_s` (all `distinct_plans` of a fleet),
+      over NumPy), `grid_speedup_vs_numpy`, `mappings_per_s`, `plans_per_s` (all `distinct_plans` of a fleet),
       `designs_per_s_by_operations`, `spread` and `compile_s` by figure, the best NumPy chunk, and
       the machine.
 
@@ -80,7 +80,9 @@ def bench(
     figures["plans_per_s"], plans = plan_rate(share)
     by_operations = {n: _random(engine, synthetic(n), chunk, share) for n in operations}
     result: dict[str, Any] = {name: figure[0] for name, figure in figures.items()}
-    result["speedup_vs_numpy"] = result["random_designs_per_s"] / result["numpy_designs_per_s"]
+    for path in ("random", "grid"):
+        name = "speedup_vs_numpy" if path == "random" else "grid_speedup_vs_numpy"
+        result[name] = result[f"{path}_designs_per_s"] / result["numpy_designs_per_s"]
     result["designs_per_s_by_operations"] = {n: figure[0] for n, figure in by_operations.items()}
     everything = figures | {f"{n}_operations": figure for n, figure in by_operations.items()}
     return result | {
@@ -120,19 +122,24 @@ def _random(engine: Evaluator, workload: Workload, chunk: int, seconds: float) -
 
 
 def _grid(engine: Evaluator, workload: Workload, block: int, seconds: float) -> Figure:
-    """The factorised program on one block of the default grid, filter included."""
-    operations = jax.tree.map(jnp.asarray, engine.trace(workload))
-    axes = {p.name: p.spread(4).astype(np.float32) for p in engine.space.numeric}
-    blocks = Block(axes, block)
-    _, levels, scalars = next(iter(blocks))
-    screen = screening(engine, blocks)
-    sample = costing(engine, workload).random(0, 0, CHUNK, no_archive(), CHUNK)
-    archive = _filter(engine, sample, FILTER)
-    return rate(
-        lambda: jax.block_until_ready(screen(levels, scalars, operations, archive)),
-        blocks.size,
-        seconds,
-    )
+    """Blocks of the default grid, `WORKERS` in flight: costing and filtering, as a sweep does."""
+    begin = time.perf_counter()
+    costs = costing(engine, workload)
+    axes = {p.name: p.spread(GRID_POINTS).astype(np.float32) for p in engine.space.numeric}
+    grid = Factorised(costs, axes, block)
+    sample = np.linspace(0, grid.designs - 1, CHUNK).astype(np.int64)
+    costed = costs.table(grid.values(sample), CHUNK, no_archive())
+    archive = _filter(engine, costed, FILTER)
+    size = grid.screen(0, archive)[2]
+    compiling = time.perf_counter() - begin
+    blocks = [i % grid.blocks for i in range(WORKERS)]
+    with ThreadPoolExecutor(WORKERS) as pool:
+        speed, spread, _ = rate(
+            lambda: list(pool.map(lambda i: grid.screen(i, archive), blocks)),
+            WORKERS * size,
+            seconds,
+        )
+    return speed, spread, compiling
 
 
 def _gradients(engine: Evaluator, workload: Workload, seconds: float) -> Figure:

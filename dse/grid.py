@@ -1,28 +1,24 @@
 """Grid sweeps: every combination of evenly spaced values, to an exact front.
 
-A grid factorises: under nested `vmap`s a sub-expression is computed only over the axes it depends
-on. Measured (systolic, reference trace, blocks of 2^18): one flat axis 282 ns of one core a
-design, one `vmap` for every axis 44, a variant's own axes (rows, columns, ...) flattened into
-one innermost `vmap` and each shared axis (voltage, clock, memories, links) outside 28. Hence the
-rule of `Block`: own axes innermost and flat, which is where the costly contraction terms live and
-gives the compiler a long contiguous loop to vectorise; shared axes one `vmap` each. A block of
-more than 2^18 designs leaves the cache (2^20: 72 ns), so what does not fit is looped over on the
-host, the last shared axes first.
+A grid factorises: cycles and bytes depend on structure and memories, voltage and clock only
+scale them. `dse.factoring` splits the straight-line program accordingly; what is left for every
+design, a quarter of it, runs as one kernel for each outer point over all inner ones.
 
 The factorised program rounds differently from the flat one, so it only discards: designs that
-miss a limit or are beaten by more than `TOLERANCE`. The rest run through `Evaluator.table`, the one
+miss a limit or are beaten by more than `TOLERANCE`. The rest run through `Costing.table`, the one
 program that costs designs, so a grid's front is bit for bit that of its designs evaluated flat,
 whatever the block size.
 """
 
 from __future__ import annotations
 
+import collections
 import functools
+import itertools
 import math
-import operator
 import time
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 import jax
@@ -31,9 +27,11 @@ import numpy as np
 import pandas as pd
 
 from dse.archive import Archive
-from dse.blocks import Block
 from dse.costing import CHUNK, Costing, costing, no_archive
-from dse.evaluating import Evaluator, Options, evaluator
+from dse.evaluating import Options, evaluator
+from dse.factoring import Factored, factored
+from dse.kernel import OPTIONS, loop, strengthened
+from dse.program import Builder, Program, pruned, unroll
 from dse.space import Space
 from dse.sweeping import (
     EXPLAINED,
@@ -49,11 +47,13 @@ from hwmodels import InputError
 from hwmodels.errors import check_choice
 from hwmodels.workloads.workload import Workload
 
-BLOCK = 2**18  # designs a call
-FILTER = 96  # archive points compared on the device: survivors cost a second evaluation
+BLOCK = 2**20  # designs a call
+FILTER = 12  # archive points compared in the kernel: more cost more than they drop
 TOLERANCE = 1e-5  # relative; the two programs differ by rounding, below 1e-6
-REFRESH = 16  # blocks between updates of those points, once the first few have passed
-LIMIT = 10_000_000_000  # designs: some minutes on two cores
+REFRESH = 64  # updates of those points in a sweep, besides the first few blocks
+LIMIT = 100_000_000_000  # designs: some minutes on two cores
+
+Axes = Mapping[str, np.ndarray]
 
 
 def grid_sweep(
@@ -86,12 +86,13 @@ def grid_sweep(
         raise InputError("space", "none", "at least one space")
     if block < 1:
         raise InputError("block", block, "allowed: >= 1")
-    counts = _points(spaces, points)
+    counts = _counts(spaces, points)
     axes = [
         {p.name: p.spread(counts.get(p.name, _DEFAULT)).astype(np.float32) for p in s.numeric}
         for s in spaces
     ]
     cases = [(s, a, static) for s, a in zip(spaces, axes, strict=True) for static in s.structures()]
+    workers = max(WORKERS // len(cases), 1)
     sizes = [math.prod(map(len, a.values())) for _, a, _ in cases]
     if sum(sizes) > limit:
         raise InputError("points", f"{sum(sizes):,} designs", f"allowed: at most {limit:,}")
@@ -108,21 +109,21 @@ def grid_sweep(
             if progress is not None:
                 progress(sum(done), sum(held))
 
-        return _run_structure(costs, workload, Block(values, block), int(starts[i]), report)
+        return _run_structure(costs, values, int(starts[i]), block, workers, report)
 
     with ThreadPoolExecutor(WORKERS) as pool:
         results = list(pool.map(run, range(len(cases))))
     if not any(census.feasible for _, census in results):
         for (s, values, static), (_, census) in zip(cases, results, strict=True):
             costs = costing(evaluator(s, static, workload.training, options), workload)
-            _explain(costs, Block(values, block), census)
+            _explain(costs, values, census)
     return gather([s.variant for s, _, _ in cases], results, options, begin)
 
 
 _DEFAULT = 4
 
 
-def _points(spaces: list[Space], points: int | Mapping[str, int]) -> dict[str, int]:
+def _counts(spaces: list[Space], points: int | Mapping[str, int]) -> dict[str, int]:
     names = {p.name for s in spaces for p in s.numeric}
     given = dict(points) if isinstance(points, Mapping) else dict.fromkeys(names, points)
     for name, count in given.items():
@@ -133,100 +134,164 @@ def _points(spaces: list[Space], points: int | Mapping[str, int]) -> dict[str, i
 
 
 def _run_structure(
-    costs: Costing, workload: Workload, blocks: Block, first: int, report: Progress
+    costs: Costing, axes: Axes, first: int, block: int, workers: int, report: Progress
 ) -> tuple[pd.DataFrame, Census]:
-    engine = costs.engine
-    trace = jax.tree.map(jnp.asarray, engine.trace(workload))
-    screen, dimensions = screening(engine, blocks), len(engine.objectives)
-    archive, census = Archive(dimensions), Census(designs=blocks.designs)
+    engine, dimensions = costs.engine, len(costs.engine.objectives)
+    grid = Factorised(costs, axes, block)
+    archive, census = Archive(dimensions), Census(designs=grid.designs)
     waiting = np.empty(0, np.int64)
 
     def cost(numbers: np.ndarray) -> None:
         padded = np.resize(numbers, CHUNK)
-        values = blocks.values(padded)
-        costed = costs.table(values, len(numbers), no_archive(dimensions))
+        costed = costs.table(grid.values(padded), len(numbers), no_archive(dimensions))
         keep_survivors(archive, engine, costed, padded + first)
 
-    def collect(slices: dict[str, slice], result: Any, least: int) -> None:
-        nonlocal waiting
-        keep, feasible = result
-        census.feasible += int(feasible)
-        positions = np.flatnonzero(np.asarray(keep))
-        waiting = np.concatenate([waiting, blocks.indices(positions, slices)])
-        while len(waiting) >= least:
-            cost(waiting[:CHUNK])
-            waiting = waiting[CHUNK:]
-
     # A spread of the whole grid fills the filter before the first block.
-    cost(np.unique(np.linspace(0, blocks.designs - 1, CHUNK).astype(np.int64)))
-    subset = no_archive(dimensions)
-    pending: tuple[dict[str, slice], Any] | None = None
-    for number, (slices, levels, scalars) in enumerate(blocks):
-        if number % REFRESH == 0 or number in (1, 2, 4, 8):
-            points = archive.filter_points(FILTER)
-            subset = np.full((FILTER, dimensions), np.inf, np.float32)
-            subset[: len(points)] = points
-        # Dispatched before the last block is collected: the host merges while the device works.
-        result = screen(levels, scalars, trace, subset)
-        if pending is not None:
-            collect(*pending, least=CHUNK)
-        pending = (slices, result)
-        report((number + 1) * blocks.size, archive.size)
-    if pending is not None:
-        collect(*pending, least=1)
+    cost(np.unique(np.linspace(0, grid.designs - 1, CHUNK).astype(np.int64)))
+    subset = _filter(archive, dimensions)
+    done = 0
+    with ThreadPoolExecutor(workers) as pool:
+        pending: collections.deque[Future[tuple[np.ndarray, int, int]]] = collections.deque()
+        blocks = iter(range(grid.blocks))
+        for number in itertools.chain(blocks, [None] * workers):
+            if number is not None:
+                pending.append(pool.submit(grid.screen, number, subset))
+                if len(pending) <= workers:
+                    continue
+            if not pending:
+                break
+            kept, feasible, size = pending.popleft().result()
+            census.feasible += feasible
+            waiting = np.concatenate([waiting, kept])
+            while len(waiting) >= CHUNK:
+                cost(waiting[:CHUNK])
+                waiting = waiting[CHUNK:]
+            if done * REFRESH // grid.blocks != (done + 1) * REFRESH // grid.blocks or done < 4:
+                subset = _filter(archive, dimensions)
+            done += 1
+            report(min(done * size, grid.designs), archive.size)
+    if len(waiting):
+        cost(waiting)
     return survivors_table(engine, archive), census
 
 
-def _explain(costs: Costing, blocks: Block, census: Census) -> None:
+def _filter(archive: Archive, dimensions: int) -> np.ndarray:
+    subset = np.full((FILTER, dimensions), np.inf, np.float32)
+    points = archive.filter_points(FILTER)
+    subset[: len(points)] = points
+    return subset
+
+
+def _explain(costs: Costing, axes: Axes, census: Census) -> None:
     """Count the limits of a spread of a grid none of whose designs meets all."""
-    spread = np.unique(np.linspace(0, blocks.designs - 1, EXPLAINED).astype(np.int64))
+    designs = math.prod(map(len, axes.values()))
+    spread = np.unique(np.linspace(0, designs - 1, min(EXPLAINED, designs)).astype(np.int64))
     for offset in range(0, len(spread), CHUNK):
         numbers = spread[offset : offset + CHUNK]
-        margins = costs.margins(blocks.values(np.resize(numbers, CHUNK)))
+        margins = costs.margins(values_at(axes, np.resize(numbers, CHUNK)))
         census.explain({name: margin[: len(numbers)] for name, margin in margins.items()})
 
 
-def screening(engine: Evaluator, blocks: Block) -> Callable[..., tuple[Any, Any]]:
-    """Compiled: (values by level, scalars, trace, archive) -> (may be on the front,
-    designs that meet all limits)."""
-    return _program(engine, blocks, _screen)
+def values_at(axes: Axes, numbers: np.ndarray) -> dict[str, np.ndarray]:
+    """Values of the designs `numbers`, row-major over `axes`."""
+    places = np.unravel_index(numbers, tuple(map(len, axes.values())))
+    return {name: axis[i] for (name, axis), i in zip(axes.items(), places, strict=True)}
 
 
-def _program(engine: Evaluator, blocks: Block, reduce: Callable[..., Any]) -> Callable[..., Any]:
-    """Compiled: (values by level, scalars, trace, ...) ->
-    `reduce(points, worst margin, margins, ...)`.
+class Factorised:
+    """The grid of `axes` in blocks: some outer points, each with all inner ones."""
 
-    Points (a tuple, minimised) and margins have one axis for each level.
+    def __init__(self, costs: Costing, axes: Axes, block: int):
+        self.axes, self.designs = axes, math.prod(map(len, axes.values()))
+        dimensions = len(costs.engine.objectives)
+        program = strengthened(
+            costs.program._replace(outputs=costs.program.outputs[-dimensions - 1 :])
+        )
+        lengths = [len(axis) for axis in axes.values()]
+        self.parts = parts = factored(pruned(program), lengths)
+        strides = np.cumprod([1, *lengths[:0:-1]])[::-1].astype(np.int64)
+        inner, self._inner_numbers = _points(axes, parts.inner, strides)
+        self._outer, self._outer_numbers = _points(axes, parts.outer, strides)
+        points, others = len(self._inner_numbers), len(self._outer_numbers)
+        self._rows = min(max(block // points, 1), others)
+        self.blocks = -(-others // self._rows)
+        self._inside = _compiled(parts.inside, points)(*inner)
+        self._outside = _compiled(parts.outside, self._rows)
+        self._screen = _screening(costs, parts, points, dimensions)
+
+    def values(self, numbers: np.ndarray) -> dict[str, np.ndarray]:
+        """Values of the designs `numbers`."""
+        return values_at(self.axes, numbers)
+
+    def screen(self, block: int, archive: np.ndarray) -> tuple[np.ndarray, int, int]:
+        """Numbers of the designs of a block that may be on the front, how many meet all limits, and
+        how many there are."""
+        begin = block * self._rows
+        count = min(self._rows, len(self._outer_numbers) - begin)
+        rows = [np.resize(axis[begin : begin + count], self._rows) for axis in self._outer]
+        outside = jnp.stack(self._outside(*rows), axis=1) if rows else jnp.zeros((1, 0))
+        keep, feasible = map(np.asarray, self._screen(self._inside, outside, archive))
+        place, point = np.divmod(np.flatnonzero(keep[:count]), keep.shape[1])
+        numbers = self._outer_numbers[begin + place] + self._inner_numbers[point]
+        return numbers, int(np.count_nonzero(feasible[:count])), count * keep.shape[1]
+
+
+def _points(
+    axes: Axes, chosen: tuple[int, ...], strides: np.ndarray
+) -> tuple[list[np.ndarray], np.ndarray]:
+    """All combinations of some axes: a column for each, and their part of a design's number."""
+    values = [axis for i, axis in enumerate(axes.values()) if i in chosen]
+    columns = [column.ravel() for column in np.meshgrid(*values, indexing="ij")]
+    places = np.meshgrid(*[np.arange(len(axis)) for axis in values], indexing="ij")
+    numbers = sum(
+        (place.ravel() * strides[i] for i, place in zip(chosen, places, strict=True)),
+        np.zeros(1, np.int64),
+    )
+    return columns, numbers
+
+
+def _compiled(program: Program, size: int) -> Callable[..., list[Any]]:
+    return jax.jit(lambda *columns: loop(program, size, columns), compiler_options=OPTIONS)
+
+
+def _screening(
+    costs: Costing, parts: Factored, points: int, dimensions: int
+) -> Callable[..., tuple[Any, Any]]:
+    """Compiled: (inner columns, outer rows, archive) -> masks (rows, points): may be on the front,
+    meets all limits."""
+    given, count = parts.mixed.inputs, FILTER * dimensions
+    builder = Builder(given + count)
+    *objectives, worst = builder.inline(parts.mixed, builder.given[:given])
+    masks = unroll(_masks(dimensions), *[jnp.float32(1.0)] * (dimensions + 1 + count))
+    program = builder.build(builder.inline(masks, [*objectives, worst, *builder.given[given:]]))
+
+    def screen(inside: Sequence[Any], outside: Any, archive: Any) -> tuple[Any, Any]:
+        beaters = [archive[i, j] for i in range(FILTER) for j in range(dimensions)]
+
+        def row(outer: Any) -> tuple[Any, Any]:
+            scalars = [outer[i] for i in range(outside.shape[1])]
+            keep, feasible = loop(program, points, [*inside, *scalars, *beaters])
+            return keep, feasible
+
+        return jax.lax.map(row, outside)
+
+    return jax.jit(screen, compiler_options=OPTIONS)
+
+
+def _masks(dimensions: int) -> Callable[..., list[Any]]:
+    """(objectives, worst margin, archive points) -> may be on the front, meets all limits.
+
+    Beaten is what some archive point betters by more than `TOLERANCE` everywhere.
     """
-    key = (reduce, tuple(map(tuple, blocks.levels)))
 
-    def program(levels: Any, scalars: Any, trace: Any, *rest: Any) -> Any:
-        def one(*parts: dict[str, Any]) -> tuple[Any, Any, Any]:
-            values = functools.reduce(operator.or_, parts, scalars)
-            readings, margins = engine.one(values, trace)
-            limits = tuple(margins[name] for name in sorted(margins))  # as `labels` orders them
-            # The minimum is taken in here, so that it too factorises.
-            return engine.points(readings), functools.reduce(jnp.minimum, limits), limits
+    def masks(*values: Any) -> list[Any]:
+        objectives, worst, rows = values[:dimensions], values[dimensions], values[dimensions + 1 :]
+        eased = [axis - TOLERANCE * jnp.abs(axis) for axis in objectives]
+        beaten = jnp.bool_(False)
+        for i in range(FILTER):
+            row = rows[i * dimensions : (i + 1) * dimensions]
+            better = [a < b for a, b in zip(row, eased, strict=True)]
+            beaten = beaten | functools.reduce(jnp.logical_and, better)
+        return [(worst >= -TOLERANCE) & ~beaten, worst >= 0]
 
-        for level in reversed(range(len(levels))):
-            one = jax.vmap(one, in_axes=[0 if i == level else None for i in range(len(levels))])
-        return reduce(*one(*levels), *rest)
-
-    return engine.programs.setdefault(key, jax.jit(program))
-
-
-def _screen(points: Any, worst: Any, _: Any, archive: Any) -> tuple[Any, Any]:
-    """Which designs may be on the front, and how many meet all limits."""
-    keep = (worst >= -TOLERANCE) & ~_beaten(points, archive)
-    return keep.reshape(-1), jnp.sum(worst >= 0)
-
-
-def _beaten(points: tuple[Any, ...], archive: Any) -> Any:
-    """Mask of the points that some archive row betters by more than `TOLERANCE` everywhere."""
-    eased = [axis - TOLERANCE * jnp.abs(axis) for axis in points]
-
-    def beat(beaten: Any, row: Any) -> tuple[Any, None]:
-        better = [row[i] < axis for i, axis in enumerate(eased)]
-        return beaten | functools.reduce(jnp.logical_and, better), None
-
-    return jax.lax.scan(beat, jnp.zeros(points[0].shape, bool), archive, unroll=16)[0]
+    return masks

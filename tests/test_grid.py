@@ -4,14 +4,18 @@ import jax.numpy as jnp
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 import dse
+from dse import factoring
 from dse.bench import synthetic
-from dse.blocks import Block
 from dse.costing import costing, no_archive
 from dse.evaluating import evaluator
+from dse.factoring import factored
 from dse.front import OBJECTIVES, Front
-from dse.grid import TOLERANCE, grid_sweep, screening
+from dse.grid import FILTER, TOLERANCE, Factorised, grid_sweep
+from dse.program import numpy_rule, unroll
 from hwmodels import InputError
 
 POINTS = {"clock_GHz": 5, "lanes": 3, "sram_capacity_MiB": 4}
@@ -72,42 +76,77 @@ def test_front_is_that_of_every_design_evaluated_flat(result, flat):
             np.testing.assert_allclose(result.front.table[name], exact[name], rtol=1e-6)
 
 
-def test_factorised_program_agrees_with_the_flat_one(workload, flat):
+@pytest.fixture
+def factorised(workload, monkeypatch):
+    """Of the first structure: some axes inside, others outside, small blocks."""
+    monkeypatch.setattr(factoring, "INNER", (6, 40))
     engine = evaluator(SPACE, SPACE.structures()[0], True, dse.Options())
     axes = {p.name: p.spread(POINTS.get(p.name, 4)).astype(np.float32) for p in SPACE.numeric}
-    blocks = Block(axes, DESIGNS)
-    ((slices, levels, scalars),) = list(blocks)
-    numbers = blocks.indices(np.arange(DESIGNS), slices)
-    assert sorted(numbers) == list(range(DESIGNS))
-    operations = engine.trace(workload)
+    return lambda block: Factorised(costing(engine, workload), axes, block)
+
+
+def test_factorised_program_agrees_with_the_flat_one(factorised, flat):
     # Each archive row beats exactly the designs that it betters by more than the tolerance.
     points = np.stack([flat[o.column] * (-1 if o.maximise else 1) for o in OBJECTIVES], axis=1)
-    rows = points[[7, 100, 301]].astype(np.float32)
-    keep, feasible = screening(engine, blocks)(levels, scalars, operations, jnp.asarray(rows))
+    rows = np.full((FILTER, 3), np.inf, np.float32)
+    rows[:3] = points[[7, 100, 301]]
     first = flat[:DESIGNS]
     beaten = (rows[:, None] < points - TOLERANCE * abs(points)).all(axis=2).any(axis=0)
-    expected = first.feasible.to_numpy() & ~beaten[:DESIGNS]
-    np.testing.assert_array_equal(np.asarray(keep), expected[numbers])
-    assert int(feasible) == first.feasible.sum()
+    expected = np.flatnonzero(first.feasible.to_numpy() & ~beaten[:DESIGNS])
+    grid = factorised(100)
+    assert grid.parts.inner
+    assert grid.parts.outer
+    found = [grid.screen(block, rows) for block in range(grid.blocks)]
+    np.testing.assert_array_equal(np.sort(np.concatenate([f[0] for f in found])), expected)
+    assert sum(f[1] for f in found) == first.feasible.sum()
+    assert sum(f[2] for f in found) == DESIGNS
 
 
 @pytest.mark.parametrize("block", [1, 7, 60, 144, 10**6])
-def test_blocks_cover_every_design_once(block):
-    axes = {p.name: p.spread(POINTS.get(p.name, 4)).astype(np.float32) for p in SPACE.numeric}
-    blocks = Block(axes, block)
-    assert blocks.size <= block
-    seen = []
-    for slices, levels, scalars in blocks:
-        numbers = blocks.indices(np.arange(blocks.size), slices)
-        expected = blocks.values(numbers)
-        order = np.indices([len(next(iter(level.values()))) for level in levels])
-        for level, where in zip(levels, order, strict=True):
-            for name, column in level.items():
-                np.testing.assert_array_equal(column[where.ravel()], expected[name])
-        for name, value in scalars.items():
-            assert (expected[name] == value).all()
-        seen += numbers.tolist()
-    assert sorted(seen) == list(range(DESIGNS))
+def test_blocks_cover_every_design_once(factorised, block):
+    grid = factorised(block)
+    nothing = np.full((FILTER, 3), np.inf, np.float32)
+    everything = np.sort(np.concatenate([grid.screen(i, nothing)[0] for i in range(grid.blocks)]))
+    whole = factorised(10**6).screen(0, nothing)[0]
+    np.testing.assert_array_equal(everything, np.sort(whole))
+    assert len(set(everything)) == len(everything)
+
+
+def test_factoring_moves_what_it_can_out_of_the_loop():
+    def function(v, clock, rows, columns):
+        scale = jnp.exp(v) * clock  # of the outer or the inner axes alone
+        cycles = jnp.floor(rows * columns + 0.5)
+        return [cycles / scale, jnp.log(cycles), v]
+
+    program = unroll(function, *[jnp.float32(1)] * 4)
+    parts = factored(program, [50, 50, 100, 100])
+    assert parts.inner == (2, 3)
+    assert [call.name for call in parts.mixed.calls] == ["mul"]  # by a reciprocal from outside
+    columns = np.float32([3, 5]), np.float32([2, 7])
+    inside = parts.inside.run(columns, numpy_rule)
+    outside = parts.outside.run([np.float32(0.3), np.float32(2)], numpy_rule)
+    got = parts.mixed.run([*inside, *outside], numpy_rule)
+    expected = function(np.float32(0.3), np.float32(2), *columns)
+    for a, b in zip(got, expected, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-6)
+
+
+@given(st.lists(st.integers(1, 12), min_size=1, max_size=5), st.randoms(use_true_random=False))
+def test_factored_programs_compute_the_same(lengths, random):
+    def function(*axes):
+        total, product = axes[0] * 2.0, axes[-1] + 1.0
+        for axis in axes:
+            total = jnp.maximum(total / (axis + 1.0), axis - 0.5)
+            product = product * (total + axis * axes[0])
+        return [total, product, axes[0]]
+
+    program = unroll(function, *[jnp.float32(1)] * len(lengths))
+    parts = factored(program, lengths)
+    values = [np.float32(random.uniform(0.5, 2)) for _ in lengths]
+    inside = parts.inside.run([values[i] for i in parts.inner], numpy_rule)
+    outside = parts.outside.run([values[i] for i in parts.outer], numpy_rule)
+    got = parts.mixed.run([*inside, *outside], numpy_rule)
+    np.testing.assert_allclose(got, program.run(values, numpy_rule), rtol=1e-5)
 
 
 def test_front_does_not_depend_on_blocks(result, workload):
