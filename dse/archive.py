@@ -27,7 +27,7 @@ class Archive:
     costs O(log n) amortised. The result depends on neither chunking nor order.
     """
 
-    _BUFFER, _SAMPLE, _CANDIDATES = 4096, 4096, 1024
+    _BUFFER, _SAMPLE, _CANDIDATES = 4096, 2048, 384
 
     def __init__(self, dimensions: int = 3) -> None:
         empty = np.empty((0, dimensions))

@@ -19,20 +19,25 @@ import jax.numpy as jnp
 import numpy as np
 
 from dse.archive import Archive
+from dse.bound import bound
 from dse.costing import CHUNK, FILTER_POINTS, Costed, costing, no_archive
 from dse.defaults import default_space
 from dse.evaluating import Evaluator, Options, evaluator
 from dse.front import OBJECTIVES
 from dse.grid import BLOCK, FILTER, Factorised
+from dse.grid_bench import billion_grid
 from dse.mapping_bench import mapping_rate
 from dse.numpy_model import NumpyModel
 from dse.plan_bench import plan_rate
-from dse.sweeping import WORKERS, keep_survivors
+from dse.program import pruned
+from dse.space import Space
+from dse.sweeping import WORKERS, keep_survivors, sweep
 from dse.timing import Figure, rate
 from hwmodels import InputError, Operation, Tensor, Workload, load_workload
 
 NUMPY_CHUNKS = (2048, 8192, 65536)
 GRID_POINTS = 4
+FRONT_DESIGNS = 4_000_000
 GRADIENTS = 4096  # designs a call
 OPERATIONS = (1, 4, 15, 64)  # distinct operations of the synthetic workloads
 
@@ -44,19 +49,23 @@ def bench(
     chunk: int = CHUNK,
     block: int = BLOCK,
     operations: tuple[int, ...] = OPERATIONS,
+    grid_points: dict[str, int] | None = None,
 ) -> dict[str, Any]:
     """Designs and gradients per second of one variant (its first structure) on a workload.
 
     Args:
       seconds: measuring time, compilation not counted, shared by the figures.
       chunk, block: designs a call, of the random and of the grid program.
+      grid_points: values of each axis of the large grid, by default a billion designs.
       operations: numbers of distinct operations for `designs_per_s_by_operations`.
 
     Returns:
       `random_`, `grid_` and `numpy_designs_per_s`, `gradients_per_s`, `speedup_vs_numpy` (random
-      over NumPy), `grid_speedup_vs_numpy`, `mappings_per_s`, `plans_per_s` (all `distinct_plans` of a fleet),
-      `designs_per_s_by_operations`, `spread` and `compile_s` by figure, the best NumPy chunk, and
-      the machine.
+      over NumPy), `grid_speedup_vs_numpy`, `fraction_of_bound` (see `dse.bound`),
+      `front_designs_per_s` (random designs to their exact front), `billion_grid_s` and
+      `peak_rss_MB` (see `dse.grid_bench`), `mappings_per_s`, `plans_per_s` (all `distinct_plans`
+      of a fleet), `designs_per_s_by_operations`, `spread` and `compile_s` by figure, the best
+      NumPy chunk, and the machine.
 
     Raises:
       InputError: unknown workload or variant, a time that is not positive.
@@ -83,7 +92,13 @@ def bench(
     for path in ("random", "grid"):
         name = "speedup_vs_numpy" if path == "random" else "grid_speedup_vs_numpy"
         result[name] = result[f"{path}_designs_per_s"] / result["numpy_designs_per_s"]
+    costs = costing(engine, trace)
+    objectives = costs.program.outputs[len(costs.readings) :]
+    model = pruned(costs.program._replace(outputs=objectives))
+    result["fraction_of_bound"] = result["random_designs_per_s"] / bound(model, share)
     result["designs_per_s_by_operations"] = {n: figure[0] for n, figure in by_operations.items()}
+    result["front_designs_per_s"] = _front_rate(space, trace)
+    result |= billion_grid(workload, grid_points)
     everything = figures | {f"{n}_operations": figure for n, figure in by_operations.items()}
     return result | {
         "spread": {name: figure[1] for name, figure in everything.items()},
@@ -119,6 +134,14 @@ def _random(engine: Evaluator, workload: Workload, chunk: int, seconds: float) -
             seconds,
         )
     return speed, spread, compiling
+
+
+def _front_rate(space: Space, workload: Workload) -> float:
+    """Random designs a second to their exact front, one structure, compiled before."""
+    static = space.structures()[0]
+    one = Space(space.variant, space.numeric, (*space.fixed, *static.items()))
+    sweep(one, workload, designs=CHUNK)
+    return sweep(one, workload, designs=FRONT_DESIGNS).designs_per_s
 
 
 def _grid(engine: Evaluator, workload: Workload, block: int, seconds: float) -> Figure:

@@ -12,13 +12,11 @@ whatever the block size.
 
 from __future__ import annotations
 
-import collections
 import functools
-import itertools
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import jax
@@ -39,8 +37,11 @@ from dse.sweeping import (
     Census,
     Progress,
     Sweep,
+    filtering,
     gather,
+    in_flight,
     keep_survivors,
+    refreshes,
     survivors_table,
 )
 from hwmodels import InputError
@@ -50,7 +51,6 @@ from hwmodels.workloads.workload import Workload
 BLOCK = 2**20  # designs a call
 FILTER = 12  # archive points compared in the kernel: more cost more than they drop
 TOLERANCE = 1e-5  # relative; the two programs differ by rounding, below 1e-6
-REFRESH = 64  # updates of those points in a sweep, besides the first few blocks
 LIMIT = 100_000_000_000  # designs: some minutes on two cores
 
 Axes = Mapping[str, np.ndarray]
@@ -148,38 +148,27 @@ def _run_structure(
 
     # A spread of the whole grid fills the filter before the first block.
     cost(np.unique(np.linspace(0, grid.designs - 1, CHUNK).astype(np.int64)))
-    subset = _filter(archive, dimensions)
+    subset = filtering(archive, dimensions, FILTER)
+
+    def job(number: int) -> Callable[[], tuple[np.ndarray, int, int]]:
+        filter_points = subset
+        return lambda: grid.screen(number, filter_points)
+
+    jobs = (job(number) for number in range(grid.blocks))
     done = 0
-    with ThreadPoolExecutor(workers) as pool:
-        pending: collections.deque[Future[tuple[np.ndarray, int, int]]] = collections.deque()
-        blocks = iter(range(grid.blocks))
-        for number in itertools.chain(blocks, [None] * workers):
-            if number is not None:
-                pending.append(pool.submit(grid.screen, number, subset))
-                if len(pending) <= workers:
-                    continue
-            if not pending:
-                break
-            kept, feasible, size = pending.popleft().result()
-            census.feasible += feasible
-            waiting = np.concatenate([waiting, kept])
-            while len(waiting) >= CHUNK:
-                cost(waiting[:CHUNK])
-                waiting = waiting[CHUNK:]
-            if done * REFRESH // grid.blocks != (done + 1) * REFRESH // grid.blocks or done < 4:
-                subset = _filter(archive, dimensions)
-            done += 1
-            report(min(done * size, grid.designs), archive.size)
+    for number, (kept, feasible, size) in enumerate(in_flight(workers, jobs)):
+        census.feasible += feasible
+        waiting = np.concatenate([waiting, kept])
+        while len(waiting) >= CHUNK:
+            cost(waiting[:CHUNK])
+            waiting = waiting[CHUNK:]
+        if refreshes(number):
+            subset = filtering(archive, dimensions, FILTER)
+        done += size
+        report(done, archive.size)
     if len(waiting):
         cost(waiting)
     return survivors_table(engine, archive), census
-
-
-def _filter(archive: Archive, dimensions: int) -> np.ndarray:
-    subset = np.full((FILTER, dimensions), np.inf, np.float32)
-    points = archive.filter_points(FILTER)
-    subset[: len(points)] = points
-    return subset
 
 
 def _explain(costs: Costing, axes: Axes, census: Census) -> None:

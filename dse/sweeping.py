@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import collections
 import functools
 import time
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -20,8 +21,9 @@ from dse.space import Space
 from hwmodels import InputError
 from hwmodels.workloads.workload import Workload
 
+Result = TypeVar("Result")
 Progress = Callable[[int, int], None]  # designs done, survivors held
-REFRESH = 8  # chunks between updates of the archive subset that filters on the device
+REFRESH = 512  # chunks between choices of the points that filter, once the first are past
 EXPLAINED = 1_000_000  # designs whose limits are counted one by one when none is feasible
 WORKERS = 2  # structures in flight: one compiles or merges while the other computes
 
@@ -138,6 +140,7 @@ def sweep(
     begin, options = time.perf_counter(), options or Options()
     shares = np.diff(np.linspace(0, designs, len(cases) + 1).astype(np.int64))
     starts = np.concatenate([[0], np.cumsum(shares)[:-1]])
+    workers = max(WORKERS // len(cases), 1)
     done = [0] * len(cases)
     held = [0] * len(cases)
 
@@ -150,7 +153,7 @@ def sweep(
             if progress is not None:
                 progress(sum(done), sum(held))
 
-        return _run_structure(costs, int(starts[i]), int(shares[i]), seed, chunk, report)
+        return _run_structure(costs, int(starts[i]), int(shares[i]), seed, chunk, workers, report)
 
     with ThreadPoolExecutor(WORKERS) as pool:
         results = list(pool.map(run, range(len(cases))))
@@ -201,19 +204,46 @@ def joint_front(tables: dict[str, pd.DataFrame], objectives: tuple[Objective, ..
 
 
 def _run_structure(
-    costs: Costing, first: int, count: int, seed: int, chunk: int, report: Progress
+    costs: Costing, first: int, count: int, seed: int, chunk: int, workers: int, report: Progress
 ) -> tuple[pd.DataFrame, Census]:
     dimensions = len(costs.engine.objectives)
     archive, census, subset = Archive(dimensions), Census(count), no_archive(dimensions)
-    for number, offset in enumerate(range(0, count, chunk)):
-        size = min(chunk, count - offset)
-        costed = costs.random(first + offset, seed, size, subset, chunk)
+
+    def job(offset: int) -> Callable[[], Costed]:
+        size, filter_points = min(chunk, count - offset), subset
+        return lambda: costs.random(first + offset, seed, size, filter_points, chunk)
+
+    offsets = range(0, count, chunk)
+    for number, costed in enumerate(in_flight(workers, (job(offset) for offset in offsets))):
+        offset = offsets[number]
         census.feasible += int(np.count_nonzero(costed.feasible))
         keep_survivors(archive, costs.engine, costed, np.arange(chunk) + first + offset)
-        if number % REFRESH == 0:
-            subset = filtering(archive, dimensions)
-        report(offset + size, archive.size)
+        if refreshes(number):
+            subset = filtering(archive, dimensions, FILTER_POINTS)
+        report(min(offset + chunk, count), archive.size)
     return survivors_table(costs.engine, archive), census
+
+
+def in_flight(workers: int, jobs: Iterable[Callable[[], Result]]) -> Iterator[Result]:
+    """Results of `jobs` in their order, `workers` at work; a job is taken when it starts."""
+    if workers == 1:
+        for job in jobs:
+            yield job()
+        return
+    with ThreadPoolExecutor(workers) as pool:
+        pending: collections.deque[Future[Result]] = collections.deque()
+        for job in jobs:
+            pending.append(pool.submit(job))
+            if len(pending) > workers:
+                yield pending.popleft().result()
+        while pending:
+            yield pending.popleft().result()
+
+
+def refreshes(number: int) -> bool:
+    """Whether the points that filter are chosen again after chunk `number`: often at first."""
+    done = number + 1
+    return done & (done - 1) == 0 or done % REFRESH == 0
 
 
 def _explain(costs: Costing, first: int, count: int, seed: int, chunk: int, census: Census) -> None:
@@ -225,10 +255,10 @@ def _explain(costs: Costing, first: int, count: int, seed: int, chunk: int, cens
         census.explain({name: margin[:size] for name, margin in margins.items()})
 
 
-def filtering(archive: Archive, dimensions: int) -> np.ndarray:
-    """The archive points that a kernel compares with."""
-    subset = no_archive(dimensions)
-    points = archive.filter_points(FILTER_POINTS)
+def filtering(archive: Archive, dimensions: int, most: int) -> np.ndarray:
+    """`most` archive points that a kernel compares with."""
+    subset = np.full((most, dimensions), np.inf, np.float32)
+    points = archive.filter_points(most)
     subset[: len(points)] = points
     return subset
 
