@@ -8,7 +8,6 @@ its own. Static energy is shared out by time.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import jax
@@ -17,7 +16,8 @@ import pandas as pd
 
 from hwmodels import VARIANTS, Metrics, Workload, evaluate
 from hwmodels.accelerators.base import Accelerator
-from hwmodels.accelerators.catalog import chips, examples, find_entry, load_chip
+from hwmodels.accelerators.catalog import chips, examples, find_entry, load_chip, load_entry
+from hwmodels.accelerators.entry import ChipEntry
 from hwmodels.errors import check_choice
 
 # Terms of time -> how a sentence calls them; further ones come from a variant's own model.
@@ -85,9 +85,17 @@ def find_chip(name: str) -> Accelerator:
     return load_chip(name)
 
 
+def find_own_entry(name: str) -> ChipEntry | None:
+    """The catalog's entry, or that of the file, of a chip as `find_chip` takes it; None of a
+    variant's default design."""
+    if name in VARIANTS:
+        return None
+    return load_entry(name) if name.endswith(".toml") else find_entry(name)
+
+
 def chip_name(name: str) -> str:
-    """What to call a chip: its name as given, of a file the stem."""
-    return Path(name).stem if name.endswith(".toml") else name
+    """What to call a chip: its name as given, of a file the one that it states."""
+    return load_entry(name).name if name.endswith(".toml") else name
 
 
 def break_down(name: str, chip: Accelerator, workload: Workload, **options: Any) -> Breakdown:

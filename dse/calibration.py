@@ -37,7 +37,7 @@ from dse.validation.tables import Table, read_table
 from hwmodels.accelerators.base import Accelerator
 from hwmodels.accelerators.catalog import ChipEntry, find_entry, load_entry
 from hwmodels.errors import InputError
-from hwmodels.quantity import quantities
+from hwmodels.quantity import Quantity, quantities
 from hwmodels.workloads.numeric import Operations
 
 FREEDOM = 4.0
@@ -47,7 +47,10 @@ STEPS = 80  # of L-BFGS; fits end within 30
 NOISE = (math.log(0.1), 0.5)  # prior of log s
 CLOCK_SPREAD = 0.02
 SUSTAINED = "sustained_clock_GHz"
+FITTED, PRIOR_ALONE = "fitted", "prior, not informed by the data"
 DEVIATION = 1.0  # 68% of a Gaussian
+# An interval this wide, over the prior's, says that the rows told nothing of a constant.
+AS_WIDE = 0.9
 
 
 @dataclass(frozen=True)
@@ -57,7 +60,7 @@ class Fit:
     constants: fields of `Tuning` -> value and 68% interval, SI, with the prior's median. noise: the
     spread s of log errors. table: the rows with `predicted_<column>` and `held_out_<column>`.
     mape, held_out_mape: of latencies, the latter None of one row alone. chip: the accelerator with
-    the constants in place.
+    the constants in place. uninformed: fields of `Tuning` whose interval is as wide as the prior's.
     """
 
     entry: ChipEntry
@@ -69,16 +72,26 @@ class Fit:
     mape: float
     held_out_mape: float | None
     folds: int
+    uninformed: tuple[str, ...] = ()
 
     def named(self) -> dict[str, dict[str, float]]:
         """The constants by boundary name, such as `tuning_overhead_us`, in the units of those."""
-        numbers = {q.path: q for q in quantities(type(self.chip)).values()}
         return {
-            numbers["tuning", field].name: {
-                key: number / numbers["tuning", field].scale for key, number in values.items()
-            }
-            for field, values in self.constants.items()
+            number.name: {key: value / number.scale for key, value in self.constants[field].items()}
+            for field, number in self._numbers.items()
         }
+
+    def rests_on(self) -> dict[str, str]:
+        """By boundary name: what a constant's value comes from."""
+        return {
+            number.name: PRIOR_ALONE if field in self.uninformed else FITTED
+            for field, number in self._numbers.items()
+        }
+
+    @property
+    def _numbers(self) -> dict[str, Quantity]:
+        by_path = {q.path: q for q in quantities(type(self.chip)).values()}
+        return {field: by_path["tuning", field] for field in self.constants}
 
 
 def calibrate(chip: str | Path, path: str | Path) -> Fit:
@@ -156,6 +169,7 @@ def _fit(entry: ChipEntry, table: Table) -> Fit:
         noise=float(np.exp(best[-1])), table=frame, folds=len(weights) - 1,
         mape=_mape(frame, "predicted"),
         held_out_mape=_mape(frame, "held_out") if count > 1 else None,
+        uninformed=_uninformed(priors, covariance),
     )  # fmt: skip
 
 
@@ -236,6 +250,14 @@ def _constants(
         }
         for i, (name, prior) in enumerate(priors.items())
     }
+
+
+def _uninformed(priors: Mapping[str, Prior], covariance: np.ndarray) -> tuple[str, ...]:
+    spread = np.sqrt(np.diag(covariance))
+    return tuple(
+        name for i, (name, prior) in enumerate(priors.items())
+        if spread[i] >= AS_WIDE * prior.deviation
+    )  # fmt: skip
 
 
 def _mape(frame: pd.DataFrame, which: str) -> float:

@@ -6,7 +6,7 @@ import json
 import os
 from pathlib import Path
 
-from dse.calibration import Fit
+from dse.calibration import FITTED, Fit
 from hwmodels.accelerators.catalog import CHIPS, load_entry
 from hwmodels.errors import InputError
 
@@ -46,16 +46,18 @@ def write_catalog_file(fit: Fit, chip: str | Path, path: Path) -> None:
 
 def fit_lines(fit: Fit) -> dict[str, str]:
     """A line of TOML for each constant, by field, with the rows, interval and error it rests on."""
-    lines = {}
+    lines, basis = {}, fit.rests_on()
     for name, values in fit.named().items():
         held_out = "" if fit.held_out_mape is None else f"; held-out error {fit.held_out_mape:.1%}"
-        source = (
-            f"fitted to {len(fit.table)} rows of {fit.path.name}; "
-            f"68%: {values['low']:.3g} to {values['high']:.3g}{held_out}"
-        )
+        rows = f"{len(fit.table)} rows of {fit.path.name}"
+        fitted = basis[name] == FITTED
+        said = f"fitted to {rows}" if fitted else f"prior, not informed by {rows}"
+        source = f"{said}; 68%: {values['low']:.3g} to {values['high']:.3g}{held_out}"
         cited = json.dumps(source, ensure_ascii=False)
-        number = float(f"{values['value']:.4g}")
-        lines[name] = f'{name} = {{ value = {number!r}, source = {cited}, confidence = "fitted" }}'
+        number, confidence = float(f"{values['value']:.4g}"), "fitted" if fitted else "assumed"
+        lines[name] = (
+            f'{name} = {{ value = {number!r}, source = {cited}, confidence = "{confidence}" }}'
+        )
     return lines
 
 

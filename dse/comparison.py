@@ -20,8 +20,10 @@ from typing import Any
 import jax
 import pandas as pd
 
+from dse.amounts import amounts
 from dse.breakdown import TERMS, Breakdown, break_down
 from dse.iso import ISO, to_equal, to_node
+from dse.remarks import broken_limits
 from hwmodels import Workload, evaluate
 from hwmodels.accelerators.base import Accelerator
 from hwmodels.accelerators.shared import Tuning
@@ -133,11 +135,23 @@ class Comparison:
 
     @property
     def headline(self) -> str:
-        """One sentence: how much faster, how far that can be trusted, and where it comes from."""
+        """Which limits are broken; how much faster, how far that can be trusted, and where it
+        comes from."""
+        sides = (("A", self.a), ("B", self.b))
+        broken = [f"{side}: {', '.join(found)}" for side, one in sides
+                  if (found := broken_limits(one))]  # fmt: skip
+        if broken:
+            return f"INFEASIBLE ({'; '.join(broken)}). Without these limits {self._faster}"
+        return self._faster
+
+    @property
+    def _faster(self) -> str:
         time = self.ratios["time"]
         a, b = self.a.name, self.b.name
         if a == b:
             a, b = "A", "B"
+        if self.changes:
+            b = f"{b}, {'moved' if self.iso == 'node' else 'scaled'} to {a}'s {self.iso},"
         on = f" on {self.workload}"
         if abs(time.ratio - 1.0) < EQUAL:
             return f"{b} is as fast as {a}{on}."
@@ -150,8 +164,8 @@ class Comparison:
         # Its own bounds, not the sums of terms: where a bound changes, the whole time moves.
         bounds = dict.fromkeys(TERMS.get(row[f"{x}_bound"], row[f"{x}_bound"]) for x in "ab")
         name = f"{row['operation']} ({row['phase']}; bound by {', then '.join(bounds)})"
-        where = f"{row['difference_s'] * 1e6:+.3g} us of {(time.b - time.a) * 1e6:+.3g} us"
-        return f"{said} ({time.verdict}), mostly in {name}: {where}."
+        (part, whole), unit = amounts([row["difference_s"], time.b - time.a], "s", "+")
+        return f"{said} ({time.verdict}), mostly in {name}: {part} of {whole} {unit}."
 
     @property
     def workload(self) -> str:

@@ -14,7 +14,15 @@ import pytest
 import hwmodels
 from dse.cli.main import main
 from hwmodels import InputError
-from hwmodels.accelerators.catalog import CHIPS, catalog, chips, find_entry, load_chip, load_entry
+from hwmodels.accelerators.catalog import (
+    CHIPS,
+    UNBUILT,
+    catalog,
+    chips,
+    find_entry,
+    load_chip,
+    load_entry,
+)
 from hwmodels.accelerators.facts import CONFIDENCES, PUBLISHED
 from hwmodels.accelerators.headline import headline, solve, sustained_clock
 from hwmodels.quantity import quantities
@@ -151,9 +159,10 @@ BAD = {
     "not a number": ("rows = 64", "rows = nan", r"chip.rows: got nan; allowed: 4 to"),
     "true": ("rows = 64", "rows = true", r"chip.rows: got True; .*a number"),
     "unknown variant": ('"systolic"', '"systolicc"', r"variant: got systolicc; .*did you mean"),
-    "missing": ("arrays = 2", "", r"chip: got no arrays; needed"),
+    "missing": ("arrays = 2", "", r"mine: got no chip.arrays; needed: chip.arrays: 1 to \d+"),
+    "half a row": ("rows = 64", "rows = 64.5", r"chip.rows: got 64.5; allowed: a whole number"),
+    "half a stack": ("rows = 64", "rows = 64\ndram_stacks = 1.5", r"dram_stacks: got 1.5; .*whole"),
     "confidence": ('"derived"', '"sure"', r"columns, confidence: got sure; allowed: verified"),
-    "no source": ('source = "a sketch"', "", r"node_nm, source: got None; needed"),
     "two values": ("{ at_most = 300 }", "{ at_most = 300, value = 2 }", r"needed: one of"),
     "bound as input": ("rows = 64", "rows = { at_most = 64 }", r"chip.rows: got at_most"),
     "unknown key": ("{ value = 48,", "{ value = 48, unit = 3,", r"chip.columns: got unit; allowed"),
@@ -164,7 +173,7 @@ BAD = {
     "dram kind": ("rows = 64", 'rows = 64\ndram_kind = "hbm9"', r"chip.dram_kind: got hbm9"),
     "cap as input": ("rows = 64", "rows = 64\ntdp_W = 3", r"chip.tdp_W: .*\[published\]"),
     "boundary": ("year = 2030", 'year = 2030\nboundary = "board"', r"boundary: got board"),
-    "no TOML": ("[chip]", "[chip", r"a readable TOML file"),
+    "no TOML": ("[chip]", "[chip", r"needed: a readable TOML file"),
 }  # fmt: skip
 
 
@@ -173,6 +182,42 @@ def test_bad_files_are_named(write, case):
     old, new, message = BAD[case]
     with pytest.raises(InputError, match=message):
         load_entry(write(old, new))
+
+
+def test_own_files_need_not_cite(tmp_path):
+    head, chip = MINE.split("[chip]")
+    path = tmp_path / "plain.toml"
+    path.write_text('name = "Plain"\nvariant = "systolic"\n[chip]' + chip)
+    entry = load_entry(path)
+    assert (entry.family, entry.year) == ("own", UNBUILT)
+    rows = entry.facts()["rows"]
+    assert (rows.value, rows.source, rows.confidence) == (64, "the file", "assumed")
+    path.write_text('variant = "systolic"\n[chip]\nrows = 64\nnumber_format = "bf16"')
+    with pytest.raises(InputError) as caught:
+        load_entry(path)
+    for name in ("no name, chip.node_nm, chip.clock_GHz", "chip.arrays: 1 to", "name: a text"):
+        assert name in str(caught.value)
+    path.write_text(head.replace('variant = "systolic"\n', ""))
+    with pytest.raises(InputError, match="no variant; needed: variant: systolic or"):
+        load_entry(path)
+
+
+def test_the_example_of_the_readme(tmp_path):
+    readme = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+    section = readme.split("\n## Describe your own chip\n")[1].split("\n## ")[0]
+    path = tmp_path / "mine.toml"
+    path.write_text(section.split("```toml\n")[1].split("```")[0])
+    chip = load_chip(path)
+    assert chip.quantities()["tdp_W"] == pytest.approx(200)
+    assert hwmodels.evaluate(chip, hwmodels.load_workload("mlp")).feasible
+
+
+def test_the_catalog_must_cite(tmp_path, monkeypatch):
+    monkeypatch.setattr(hwmodels.accelerators.catalog, "CHIPS", tmp_path)
+    path = tmp_path / "mine.toml"
+    path.write_text(MINE.replace('source = "a sketch"\n', ""))
+    with pytest.raises(InputError, match="node_nm, source: got None; needed"):
+        load_entry(path)
 
 
 def test_files_read_like_the_example():
@@ -237,6 +282,14 @@ def test_cli_lists_and_shows(capsys):
     assert main(["chips"]) == 0
     out = capsys.readouterr().out
     assert "TPU v4i" in out
+    assert "tpu_v4i " in out  # the key that other commands take
+    assert main(["chips", "groq"]) == 0
+    line = next(s for s in capsys.readouterr().out.splitlines() if s.startswith("peak_TOPS_int8"))
+    assert "737" in line  # by hand: 2 x 4 x 320^2 x 0.9 GHz
+    assert main(["chips", "a100"]) == 0
+    out = capsys.readouterr().out
+    assert "disabled units included (enabled alone: 5" in out
+    assert "number format of [chip]" in out
     assert main(["chips", "TPU", "v4"]) == 0
     out = capsys.readouterr().out
     for text in ("verified", "Jouppi et al., ISCA 2023", "die_area_mm2", "<= 600", "clock_tree"):

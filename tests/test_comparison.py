@@ -9,10 +9,13 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from dse.amounts import amount, amounts
+from dse.breakdown import break_down, find_chip
 from dse.cli.main import main
 from dse.comparison import CALIBRATED, KINSHIP, UNCERTAINTY, Comparison, Ratio, compare, uncertainty
 from dse.iso import to_equal, to_node
 from dse.plots.difference import difference
+from dse.remarks import broken_limits, clock_remark, whole_die_mm2
 from hwmodels import VARIANTS, InputError, evaluate, load_workload
 
 # One structure, so one compilation; sizes far from round.
@@ -98,7 +101,7 @@ def test_headline_says_how_much_how_sure_and_where(found: Comparison) -> None:
     best = rows.loc[rows["difference_s"].idxmin()]
     assert f"mostly in {best['operation']} ({best['phase']}; bound by " in found.headline
     change = best["difference_s"] * 1e6
-    assert found.headline.endswith(f": {change:+.3g} us of {(time.b - time.a) * 1e6:+.3g} us.")
+    assert found.headline.endswith(f": {change:+.4g} of {(time.b - time.a) * 1e6:+.4g} us.")
     back = compare("large", LARGE, "small", SMALL, WORKLOAD)
     assert f"small is {1 / time.ratio:.3g}x slower than large" in back.headline
 
@@ -119,6 +122,41 @@ def test_scaling_meets_its_target(pair: tuple, quantity: str) -> None:
         assert float(found.b.chip.clock) == float(b.clock)
     else:
         assert float(found.b.metrics.margins["clock"]) >= 0
+
+
+def test_what_cannot_run_is_said_first() -> None:
+    chip = VARIANTS["sram_only"]().replace(number_format="int8", sram_capacity_MiB=40)
+    found = compare("tiny", chip, "small", SMALL, WORKLOAD)
+    stored = 1.0 - float(found.a.metrics.margins["capacity"])
+    assert stored > 1
+    said = f"INFEASIBLE (A: the step's tensors need {stored:.3g}x the on-chip memory, "
+    assert found.headline.startswith(said + "int8 cannot train). Without these limits small is ")
+    back = compare("small", SMALL, "tiny", chip, WORKLOAD)
+    assert back.headline.startswith("INFEASIBLE (B: ")
+    over = SMALL.replace(clock_GHz=2.5, sram_capacity_MiB=1 / 64)
+    limits = broken_limits(break_down("x", over, WORKLOAD))
+    margins = evaluate(over, WORKLOAD).margins
+    assert f"the clock is {1 / (1 + float(margins['clock'])):.3g}x" in " ".join(limits)
+    assert "a memory on the chip" in " ".join(limits)
+
+
+def test_a_cap_and_a_whole_die_are_remarked() -> None:
+    found = break_down("a100", find_chip("a100"), WORKLOAD)
+    said = clock_remark("a100", found)
+    assert said.startswith("power cap of 400 W lowers the clock from 1.41 to 1.3")
+    whole = whole_die_mm2("a100")
+    assert whole is not None
+    assert whole > 1.1e6 * found.totals["area"]
+    assert whole_die_mm2("systolic") is None
+    assert clock_remark("systolic", break_down("systolic", SMALL, WORKLOAD)) == ""
+
+
+def test_amounts() -> None:
+    assert amounts([0.1125, 0.0963], "s") == (["112.5", "96.3"], "ms")
+    assert amounts([-5.09e-5, 2.0], "s", "+") == (["-5.09e-05", "+2"], "s")
+    assert amount(46_231.4, "mm2") == "46,230 mm2"
+    assert amount(0.0, "J") == "0 J"
+    assert amount(0.99999, "W") == "1 W"
 
 
 def test_scaling_by_hand_and_out_of_reach() -> None:
@@ -165,7 +203,7 @@ def test_the_command(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None
     assert main(["compare", "tpu_v4", "systolic", "--iso", "area"]) == 0
     text = capsys.readouterr().out
     first = text.splitlines()[0]
-    assert first.startswith("systolic is ")
+    assert first.startswith("systolic, scaled to tpu_v4's area, is ")
     assert "the model's uncertainty of 1.16x" in first
     assert "B at A's area: scaled by" in text
     for part in ("B - A by operation", "B - A by term", "others", "sum", "static", "launch"):

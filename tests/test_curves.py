@@ -48,6 +48,27 @@ def test_n80_is_the_last_efficient_fleet():
     assert chips_80(CHIP, WORKLOAD, CLUSTER, PLAN, 96) >= largest
 
 
+def test_fleets_that_break_a_limit_are_marked():
+    plan = dataclasses.replace(PLAN, interleave=2.0)
+    got = scaling_curve(
+        CHIP, WORKLOAD, CLUSTER, plan, 96, scaling="strong", replicas=[2, 5, 16, 24]
+    )
+    # 24 micro-batches in threes; a batch that 5 does not divide; one that is no multiple of three.
+    assert list(got.feasible) == [True, False, True, False]
+    weak = scaling_curve(CHIP, WORKLOAD, CLUSTER, PLAN, 96, replicas=[3, 7, 1000])
+    assert weak.feasible.all()
+
+
+def test_weak_scaling_ends_at_the_largest_sensible_batch():
+    small = dataclasses.replace(WORKLOAD, max_global_batch=1000.0)
+    got = scaling_curve(CHIP, small, CLUSTER, PLAN, 96)
+    assert list(got.chips) == [6, 12, 24, 48, 96, 192]
+    assert got.global_batch.iloc[-1] == pytest.approx(768)
+    beyond = dataclasses.replace(WORKLOAD, max_global_batch=50.0)
+    assert scaling_curve(CHIP, beyond, CLUSTER, PLAN, 96).chips.max() == 24
+    assert scaling_curve(CHIP, beyond, CLUSTER, PLAN, 96, scaling="strong").chips.max() > 40000
+
+
 def test_bad_input_is_refused():
     with pytest.raises(InputError, match="weak"):
         scaling_curve(CHIP, WORKLOAD, CLUSTER, PLAN, 96, scaling="week")

@@ -82,7 +82,7 @@ def test_json_and_run_folder(capsys: pytest.CaptureFixture[str], tmp_path: Path)
     svg = (out / "roofline.svg").read_text()
     for word in ("FLOP/s", "FLOP/byte", ">DRAM ", "TPU v4 on mlp-large"):
         assert word in svg
-    assert "Energy of a step (J)" in (out / "energy.svg").read_text()
+    assert "Energy of a step (mJ)" in (out / "energy.svg").read_text()
     table = pd.read_csv(out / "operations.csv")
     pd.testing.assert_frame_equal(table, pd.read_parquet(out / "operations.parquet"))
     assert json.loads((out / "manifest.json").read_text())["chip"] == "TPU v4"
@@ -94,7 +94,10 @@ def test_own_chip_with_broken_limits(capsys: pytest.CaptureFixture[str], tmp_pat
     assert float(evaluate(load_chip(path), load_workload("mlp-large")).margins["buffer"]) < 0
     status, out, _ = run(capsys, str(path))
     assert status == 0
-    line = next(line for line in out.splitlines() if "limits broken" in line)
+    lines = out.splitlines()
+    assert lines[0].startswith("INFEASIBLE: the operations need ")
+    assert lines[3].startswith("Mine (systolic")  # as the file calls it
+    line = next(line for line in lines if "limits broken" in line)
     assert "buffer -0." in line
 
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 import itertools
+import re
 
 import jax
 import numpy as np
@@ -12,7 +13,8 @@ import hwmodels
 from hwmodels import InputError
 from hwmodels.fleet import planning
 from hwmodels.fleet.enumeration import FIELDS, all_plans, divisors
-from hwmodels.fleet.plan import Cluster, Plan
+from hwmodels.fleet.limits import broken_limits
+from hwmodels.fleet.plan import Cluster, Plan, make_plan
 from hwmodels.fleet.planning import best_plan, evaluate_plans, plan_of, screen_plans
 from hwmodels.fleet.problem import pose
 from hwmodels.fleet.step import evaluate_plan, plan_model
@@ -128,9 +130,37 @@ def test_too_few_chips_say_what_would_do():
     message = str(refused.value)
     assert "GB" in message
     assert "too much" in message
-    fits = int(message.split("that fits is ")[1].split()[0])
+    assert "of a chip's 85.9 GB (80 GiB)" in message
+    fits = int(message.split("too much; on ")[1].split()[0])
     assert fits % 8 == 0
     assert len(best_plan(CHIP, GPT3, Cluster(chips=float(fits)), BATCH))
+
+
+def test_too_few_links_are_named_before_memory():
+    direct = dataclasses.replace(FLEET, node_chips=256.0, topology="fully_connected")
+    with pytest.raises(InputError, match=r"255 links needed.* of 256, the chip has 12"):
+        best_plan(CHIP, GPT3, direct, BATCH)
+
+
+@pytest.mark.parametrize(
+    ("limit", "changes", "said"),
+    [
+        ("memory", {}, "needs 120.3 GB .112 GiB. of a chip's 85.9 GB .80 GiB., 40% too much"),
+        ("chips", {"data": 65}, "takes 2080 chips of a cluster of 1024"),
+        ("batch", {"microbatch": 5}, "batch 1536 is not a multiple of .* = 32 x 5"),
+        ("layers", {"pipeline": 7}, "96 layers do not divide .* = 7 x 1"),
+        ("tensor", {"tensor": 7}, "tensor 7 does not divide 96,"),
+        ("expert", {"expert": 3}, "expert 3 does not divide data 32 and 1 experts"),
+        ("interleave", {"interleave": 2, "microbatch": 3}, "here 16. in multiples of pipeline 8"),
+        ("ports", {}, "1 link needed on each chip of a switch node of 8, the chip has 12"),
+    ],
+)
+def test_broken_limits_in_words(limit, changes, said):
+    plan = make_plan(**{"tensor": 4, "pipeline": 8, "data": 32, **changes})
+    margins = {"other": 0.0, limit: -0.1}
+    broken = broken_limits(PROBLEM, plan, margins, 120.26e9)
+    assert list(broken) == [limit]
+    assert re.search(said, broken[limit])
 
 
 def test_chips_that_nothing_divides():

@@ -207,5 +207,6 @@ def test_ticks(low, high, expected):
 
 
 def test_engineering_numbers():
-    values = (12_000, 2.5e6, 150, 4.5, 3e10, 0.002)
-    assert [style.engineering(v) for v in values] == ["12k", "2.5M", "150", "4.5", "30G", "2m"]
+    values = (12_000, 2.5e6, 150, 4.5, 3e10, 0.002, 0.5, 0.0)
+    said = ["12k", "2.5M", "150", "4.5", "30G", "0.002", "0.5", "0"]
+    assert [style.engineering(v) for v in values] == said

@@ -7,6 +7,7 @@ import pytest
 from hwmodels.fleet.reliability import (
     YEAR_S,
     Reliability,
+    checkpoint_interval,
     expected_maximum,
     lost_share,
     slowdown,
@@ -36,6 +37,8 @@ def test_best_checkpoint_interval():
     interval = np.geomspace(100, 1e7, 20001)
     lost = 90.0 / interval + rate * (interval / 2 + 660.0)
     assert float(lost_share(failing, 512.0)) == pytest.approx(lost.min(), rel=1e-4)
+    best = interval[lost.argmin()]
+    assert float(checkpoint_interval(failing, 512.0)) == pytest.approx(best, rel=2e-3)
 
 
 def test_off_by_default_with_finite_slopes():

@@ -6,6 +6,7 @@ import pytest
 
 from hwmodels import Relax
 from hwmodels.accelerators import Simt
+from hwmodels.accelerators.catalog import load_entry
 from hwmodels.workloads.numeric import Contractions
 
 
@@ -27,10 +28,23 @@ def test_waves_by_hand():
     assert float(got.buffer_bytes) == 154 * 64 * 33 * 2 + 420 * 350 * 4
     # With 7 processors: 2 waves of 12 tiles, 6 of 42 or 22 of 154 take 2, 1.5 and 1.375.
     assert float(compute(420, 350, 33, sms=7).cycles) == 22 * 32 * 32 * 48 / 512
-    # A slow L2 makes larger tiles the faster ones: 12 x 256 x 33 words.
+    # A slow L2 makes larger tiles the faster ones: 2 x 3 of 256 x 128, in one wave.
     slow = compute(420, 350, 33, sram_bandwidth_B_per_cycle=256)
-    assert float(slow.cycles) == 2 * 128 * 128 * 48 / 512
-    assert float(slow.buffer_bytes) == 12 * 256 * 33 * 2 + 420 * 350 * 4
+    assert float(slow.cycles) == 256 * 128 * 48 / 512
+    assert float(slow.buffer_bytes) == 6 * 384 * 33 * 2 + 420 * 350 * 4
+    # Its 48 KiB of operand slices do not fit 40; those of 128 x 128 do.
+    small = compute(420, 350, 33, sram_bandwidth_B_per_cycle=256, shared_memory_KiB=40)
+    assert float(small.cycles) == 2 * 128 * 128 * 48 / 512
+    assert float(small.buffer_bytes) == 12 * 256 * 33 * 2 + 420 * 350 * 4
+
+
+def test_a_tile_lies_along_the_longer_side():
+    # 1000 x 130: 4 x 2 tiles of 256 x 128 are one wave of 10; upright or lying, alike.
+    tall = compute(1000, 130, 64, sram_bandwidth_B_per_cycle=128)
+    assert float(tall.cycles) == 256 * 128 * 64 / 512
+    assert float(tall.buffer_bytes) == 8 * 384 * 64 * 2 + 1000 * 130 * 4
+    flat = compute(130, 1000, 64, sram_bandwidth_B_per_cycle=128)
+    assert [float(x) for x in flat[:3]] == [float(x) for x in tall[:3]]
 
 
 def test_split_k_by_hand():
@@ -53,6 +67,19 @@ def test_split_k_is_left_where_its_sums_cost_more():
     assert float(compute(112, 80, 9990, sram_bandwidth_B_per_cycle=16).buffer_bytes) == (
         (112 + 80) * 9990 * 2 + 112 * 80 * 4
     )
+
+
+@pytest.mark.parametrize(("name", "low", "high"), [("a100", 0.93, 1.0), ("h100", 0.72, 0.84)])
+def test_large_products_of_shipped_chips(name, low, high):
+    """An H100 sustains 700 to 800 of 989 TFLOP/s (public worklogs of cuBLAS, from memory)."""
+    chip = load_entry(name).chip()
+    for m, n, k in [(2048, 49152, 12288), (12288, 49152, 2048), (8192, 8192, 8192)]:
+        sizes = {"m": m, "n": n, "k": k, "batch": 1.0}
+        empty = dict.fromkeys(Contractions.__dataclass_fields__, 0.0)
+        op = Contractions(**{**empty, **{key: jnp.float32(value) for key, value in sizes.items()}})
+        got = chip.contraction(op, Relax(), 0.0)
+        cycles = max(float(got.cycles), float(got.buffer_bytes / chip.sram.bandwidth))
+        assert low < float(m) * n * k / float(chip.macs_per_cycle) / cycles < high
 
 
 @pytest.mark.parametrize("bandwidth", [512.0, 5120.0, 65536.0])

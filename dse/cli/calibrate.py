@@ -33,8 +33,9 @@ def command(chip: str, file: str, out: str | None, force: bool, as_json: bool) -
 
     CHIP is a chip of the catalog or the TOML file of one. FILE is a CSV file with columns device,
     dtype, M, N, K, latency_us and, if measured, power_W; rows of other devices are ignored. Errors
-    are fractions: mape over the rows of the fit, held_out_mape over rows that a fit did not see.
-    Intervals hold 68%. The chip's file is written anew with the constants in it.
+    are fractions: mape over the rows of the fit (in sample), held_out_mape over rows that a fit did
+    not see. Intervals hold 68%; a constant whose interval is as wide as its prior's is said to rest
+    on that, not on the data. The chip's file is written anew with the constants in it.
     """
     entry = load_entry(chip)
     target = Path(out or f"{entry.key}_calibrated.toml")
@@ -49,9 +50,11 @@ def command(chip: str, file: str, out: str | None, force: bool, as_json: bool) -
         return
     click.echo(f"{entry.name}: {len(fit.table)} rows of {fit.path}\n")
     print_table(constants(fit), "")
-    held_out = "-" if fit.held_out_mape is None else f"{fit.held_out_mape:.3f}"
-    click.echo(f"\nmape {fit.mape:.3f}, held out {held_out} ({fit.folds} folds), "
-               f"spread of log errors {fit.noise:.3f}")  # fmt: skip
+    click.echo(f"\nmean error {fit.mape:.1%} in sample, on the rows of the fit")
+    if fit.held_out_mape is not None:
+        click.echo(f"mean error {fit.held_out_mape:.1%} held out, on rows that a fit did not see "
+                   f"({fit.folds} fits)")  # fmt: skip
+    click.echo(f"spread of log errors {fit.noise:.3f}")
     click.echo("\nLargest held-out errors:\n")
     print_table(worst(fit), "")
     click.echo(f"\nwritten: {target}")
@@ -63,19 +66,20 @@ def summary(fit: Fit) -> dict[str, object]:
         "chip": fit.entry.key,
         "file": str(fit.path),
         "rows": len(fit.table),
-        "constants": fit.named(),
+        "constants": {name: {**values, "rests_on": fit.rests_on()[name]}
+                      for name, values in fit.named().items()},
         "noise": fit.noise,
         "mape": fit.mape,
         "held_out_mape": fit.held_out_mape,
         "folds": fit.folds,
-    }
+    }  # fmt: skip
 
 
 def constants(fit: Fit) -> pd.DataFrame:
     """A row for each constant."""
     rows = [
         {"constant": name, "value": x["value"], "68% from": x["low"], "to": x["high"],
-         "prior": x["prior"]}
+         "prior": x["prior"], "rests on": fit.rests_on()[name]}
         for name, x in fit.named().items()
     ]  # fmt: skip
     return pd.DataFrame(rows)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import click
 import pandas as pd
 
+from dse.amounts import amount
 from dse.cli.common import human, print_json, print_table
 from hwmodels.accelerators.catalog import UNBUILT, catalog, examples, load_entry
 from hwmodels.accelerators.entry import ChipEntry
@@ -26,13 +28,13 @@ COVERS = {
     epilog="""\b
 Examples:
   dse chips
-  dse chips TPU v4
+  dse chips tpu_v4
   dse chips my_chip.toml --json"""
 )
 @click.argument("name", nargs=-1)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def command(name: tuple[str, ...], as_json: bool) -> None:
-    """List the catalog of real chips, or show the one of that NAME (or TOML file).
+    """List the catalog of real chips, or show the one of that NAME: its key, name or TOML file.
 
     Areas and powers are predicted from structure alone; what is published is never an input, the
     power cap under which a chip runs excepted.
@@ -46,7 +48,10 @@ def command(name: tuple[str, ...], as_json: bool) -> None:
         print_json({"chips": rows, "composed_examples": examples()})
         return
     print_table(pd.DataFrame([_line(row) for row in rows]).astype(object), "")
-    click.echo("\nAreas in mm2, powers in W; dse chips NAME shows one with sources and breakdown.")
+    click.echo(
+        "\nAreas in mm2, of the whole die, disabled units included; powers in W, no cap applied."
+    )
+    click.echo("dse chips KEY shows one with sources and breakdown.")
     click.echo(f"Composed examples, which nobody has built: {', '.join(examples())}")
 
 
@@ -64,7 +69,7 @@ def summary(entry: ChipEntry, found: Headline) -> dict[str, Any]:
         "key": entry.key,
         "name": entry.name,
         "variant": entry.variant,
-        "year": entry.year,
+        "year": None if entry.year == UNBUILT else entry.year,
         "node_nm": float(numbers["node_nm"]),
         "clock_GHz": float(numbers["clock_GHz"]),
         "number_format": chip.number_format,
@@ -93,9 +98,10 @@ def _line(row: dict[str, Any]) -> dict[str, str]:
 
     memory = f"{human(row['memory_GiB'])} GiB, {human(row['memory_GBps'])} GB/s"
     return {
+        "key": row["key"],
         "name": row["name"],
         "variant": row["variant"],
-        "year": str(row["year"]),
+        "year": str(row["year"] or "-"),
         "nm": human(row["node_nm"]),
         "GHz": human(row["clock_GHz"]),
         "peak TFLOP/s": f"{human(row['peak_TFLOPs'])} {row['number_format']}",
@@ -124,8 +130,8 @@ def _show(entry: ChipEntry, found: Headline, as_json: bool) -> None:
             "predicted_typical_power_W": found.typical_power_W,
         })  # fmt: skip
         return
-    year = "not built" if entry.year == UNBUILT else entry.year
-    click.echo(f"{entry.name} ({year}): {entry.variant}; covers {COVERS[entry.boundary]}")
+    year = f" ({entry.year})" if entry.year != UNBUILT else ""
+    click.echo(f"{entry.name}{year}: {entry.variant}; covers {COVERS[entry.boundary]}")
     if entry.remarks:
         click.echo(entry.remarks)
     print_table(pd.DataFrame(fields).astype(object), "\nWhat the model reads")
@@ -133,11 +139,17 @@ def _show(entry: ChipEntry, found: Headline, as_json: bool) -> None:
         rows = [_field(name, fact) for name, fact in entry.die.items()]
         print_table(pd.DataFrame(rows).astype(object), "\nOn the whole die")
     print_table(_comparison(entry, found), "\nPredicted and published")
+    whole = ""
+    if entry.die:
+        enabled = amount(headline(replace(entry, die={})).area_mm2, "mm2")
+        whole = f" of the whole die, disabled units included (enabled alone: {enabled})"
     for title, terms in (
-        ("Predicted area, mm2", found.area_terms),
-        ("Predicted peak power, W", {**found.static_terms, **found.dynamic_terms}),
-    ):
-        print_table(_shares(terms), f"\n{title}")
+        (f"Predicted area{whole}, mm2", found.area_terms),
+        ("Predicted peak power at the clock stated, every part busy, no cap applied, W",
+         {**found.static_terms, **found.dynamic_terms}),
+    ):  # fmt: skip
+        click.echo(f"\n{title}")
+        print_table(_shares(terms), "")
 
 
 def _field(name: str, fact: Fact) -> dict[str, Any]:
@@ -146,13 +158,16 @@ def _field(name: str, fact: Fact) -> dict[str, Any]:
 
 
 def _comparison(entry: ChipEntry, found: Headline) -> pd.DataFrame:
+    integer = entry.chip().number_format == "int8"
     predictions = {
         **dict.fromkeys(AREAS, found.area_mm2),
         **dict.fromkeys(POWERS, found.peak_power_W),
         "typical_power_W": found.typical_power_W,
         "idle_power_W": found.idle_power_W,
-        "peak_TFLOPs": found.peak_rate / 1e12,
+        "peak_TOPS_int8" if integer else "peak_TFLOPs": found.peak_rate / 1e12,
     }
+    if "tdp_W" in entry.published:
+        predictions["sustained_clock_GHz"] = float(entry.capped().clock) / 1e9
     if entry.boundary == "core" and "core_area_mm2" in entry.published:
         del predictions["die_area_mm2"]
     rows = []

@@ -10,6 +10,7 @@ from typing import Any
 import click
 import pandas as pd
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
@@ -44,7 +45,7 @@ def progress_bars() -> Iterator[Callable[[str, float], None]]:
 
 
 def print_table(frame: pd.DataFrame, title: str) -> None:
-    """A table a person reads: three significant digits, right-aligned numbers.
+    """A table a person reads: three significant digits, right-aligned numbers, one form a column.
 
     Drawn to the terminal's width, or to as much as it takes where output is no terminal.
     """
@@ -52,11 +53,16 @@ def print_table(frame: pd.DataFrame, title: str) -> None:
     if not console.is_terminal:
         console = Console(width=240)
     table = Table(title=title, title_justify="left", header_style="bold", box=None, pad_edge=False)
-    for name in frame.columns:
-        numeric = pd.api.types.is_numeric_dtype(frame[name])
+    cells = []
+    for i, name in enumerate(frame.columns):
+        column = frame.iloc[:, i]
+        numeric = pd.api.types.is_numeric_dtype(column)
         table.add_column(str(name), justify="right" if numeric else "left", overflow="fold")
-    for row in frame.itertuples(index=False):
-        table.add_row(*[human(value) for value in row])
+        # Beside fractions, a number that happens to be whole is rounded as they are.
+        fractions = column.dtype.kind == "f" and (column.dropna() % 1 != 0).any()
+        cells.append([(short if fractions else human)(value) for value in column])
+    for row in zip(*cells, strict=True):
+        table.add_row(*[escape(cell) for cell in row])
     console.print(table)
 
 
@@ -66,9 +72,16 @@ def human(value: Any) -> str:
         return value
     if pd.isna(value):
         return "-"
-    size = abs(value)
-    if size < 1e7 and float(value).is_integer():
+    if abs(value) < 1e7 and float(value).is_integer():
         return f"{int(value):,}"
+    return short(value)
+
+
+def short(value: float) -> str:
+    """Three significant digits and an SI prefix from 1000 on."""
+    if pd.isna(value):
+        return "-"
+    size = abs(value)
     for factor, prefix in ((1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
         if size >= factor * 0.9995:
             return f"{value / factor:.3g}{prefix}"

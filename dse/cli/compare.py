@@ -8,17 +8,21 @@ from typing import Any
 import click
 import pandas as pd
 
+from dse.amounts import amount, amounts
 from dse.breakdown import STATIC, chip_name, find_chip, short_name
 from dse.cli.common import print_json, print_table
-from dse.cli.evaluate import NAME, totals
+from dse.cli.evaluate import NAME, RUNTIME_HELP, totals
 from dse.comparison import UNCERTAINTY, Comparison, compare
 from dse.iso import ISO
+from dse.remarks import whole_die_mm2
 from dse.store import RunFolder, provenance
 from hwmodels import load_workload
 from hwmodels.accelerators.rates import LAUNCH_S
 from hwmodels.errors import check_choice
 from hwmodels.evaluate import RESIDENCY
 
+SI = {"time": (1.0, "s"), "energy": (1.0, "J"), "power": (1.0, "W"), "peak_power": (1.0, "W"),
+      "area": (1e6, "mm2")}  # fmt: skip
 SHOWN = 8  # operations
 LABEL = 28  # letters of a name in the plot
 UNITS = {"time": (1e6, "us"), "energy": (1e3, "mJ"), "power": (1.0, "W"),
@@ -37,9 +41,10 @@ Examples:
 @click.argument("b")
 @click.option("--workload", default="mlp-large", show_default=True, metavar="NAME")
 @click.option("--iso", metavar="|".join(ISO),
-              help="First scale B to A's area or power, or move it to A's node.")  # fmt: skip
+              help="First scale B's units, SRAM, DRAM and links together until its area, or its "
+                   "power averaged over the step, is A's; or move it to A's node.")  # fmt: skip
 @click.option("--runtime", default="graph", show_default=True, metavar="|".join(LAUNCH_S),
-              help="Launch cost between operations.")  # fmt: skip
+              help=RUNTIME_HELP)  # fmt: skip
 @click.option("--residency", default="warm", show_default=True, metavar="|".join(RESIDENCY),
               help="warm: tensors that fit stay on chip; cold: everything in DRAM.")  # fmt: skip
 @click.option("--out", metavar="DIR", help="New folder for the tables and a plot of both.")
@@ -68,6 +73,8 @@ def command(
             residency=residency,
         )  # fmt: skip
         answer = summary(found)
+        answer["a"]["whole_die_area_mm2"] = whole_die_mm2(a)
+        answer["b"]["whole_die_area_mm2"] = None if found.changes else whole_die_mm2(b)
         if run:
             draw(found, run)
             for table in ("by_operation", "by_term"):
@@ -79,6 +86,10 @@ def command(
         print_json({**answer, **({"run_dir": str(run.path)} if run else {})})
         return
     _show(found)
+    for side in "ab":
+        if whole := answer[side]["whole_die_area_mm2"]:
+            click.echo(f"\nArea of {side.upper()}: of what is enabled; "
+                       f"its whole die has {amount(whole, 'mm2')}.")  # fmt: skip
     if run:
         click.echo(f"\nwritten: {run.path}")
 
@@ -91,11 +102,11 @@ def draw(found: Comparison, run: RunFolder) -> None:
     time = operations(found)[:-1]
     names = time["operation"].map(lambda name: short_name(name, LABEL))
     label = names + time["phase"].map(lambda phase: f" ({phase})" if phase else "")
-    time = time.assign(label=label)[["label", "A us", "B us"]]
+    time = pd.DataFrame({"label": label, "A": 1e-6 * time["A us"], "B": 1e-6 * time["B us"]})
     energy = terms(found).query("of == 'energy, mJ' and term != 'sum' and (A > 0 or B > 0)")
+    energy = energy.assign(label=energy["term"], A=1e-3 * energy["A"], B=1e-3 * energy["B"])
     figure = difference(
-        time.rename(columns={"A us": "A", "B us": "B"}), energy.rename(columns={"term": "label"}),
-        (found.a.name, found.b.name), found.headline.split(", mostly")[0],
+        time, energy, (found.a.name, found.b.name), found.headline.split(", mostly")[0],
     )  # fmt: skip
     style.save(figure, run.folder / "difference")
 
@@ -122,17 +133,15 @@ def summary(found: Comparison) -> dict[str, Any]:
 def _show(found: Comparison) -> None:
     click.echo(found.headline + "\n")
     for side, one in (("A", found.a), ("B", found.b)):
-        broken = ", ".join(f"{k} {v:+.3g}" for k, v in one.negative_margins.items())
-        click.echo(f"  {side}: {one.name} ({one.facts})"
-                   + (f"; limits broken: {broken}" if broken else ""))  # fmt: skip
+        click.echo(f"  {side}: {one.name} ({one.facts})")
     if found.changes:
         click.echo(f"  B at A's {found.iso}: {', '.join(found.changes)}")
     click.echo()
     for name, ratio in found.ratios.items():
-        scale, unit = UNITS[name]
-        values = f"{scale * ratio.a:,.4g} -> {scale * ratio.b:,.4g} {unit}"
+        scale, unit = SI[name]
+        (a, b), unit = amounts([scale * ratio.a, scale * ratio.b], unit)
         said = f"{ratio.ratio:.3g}x, {ratio.verdict}"
-        click.echo(f"  {name.replace('_', ' '):12}{values:24}{said}")
+        click.echo(f"  {name.replace('_', ' '):12}{f'{a} -> {b} {unit}':26} {said}")
     click.echo()
     print_table(operations(found), "B - A by operation")
     click.echo()

@@ -9,9 +9,19 @@ from typing import Any
 import click
 import pandas as pd
 
+from dse.amounts import amount
 from dse.breakdown import Breakdown, break_down, chip_name, energy_by_part, find_chip, short_name
-from dse.cli.common import human, print_json, print_table, progress_bars
-from dse.cli.fleet import AUTO, PARALLEL, Request, evaluate_fleet, read_reliability
+from dse.cli.common import print_json, print_table, progress_bars, short
+from dse.cli.fleet import (
+    IDEAL,
+    SOFTWARE,
+    Request,
+    evaluate_fleet,
+    read_reliability,
+    refuse_alone,
+)
+from dse.cli.plans import AUTO, HELP
+from dse.remarks import broken_limits, clock_remark, whole_die_mm2
 from dse.store import RunFolder, provenance
 from hwmodels import load_workload
 from hwmodels.accelerators.composed import Composed
@@ -21,6 +31,11 @@ from hwmodels.evaluate import RESIDENCY
 from hwmodels.fleet.network import TOPOLOGIES
 
 ENERGY_UNITS = ((1.0, "J"), (1e3, "mJ"), (1e6, "uJ"), (1e9, "nJ"))
+RUNTIME_HELP = (
+    "What starts an operation: eager, a host's launch of 5 us; graph, a node of a captured graph, "
+    "1 us; none, a compiled schedule, nothing; alone, each is launched and waited for by itself, "
+    "at the chip's measured overhead, as benchmarks time it."
+)
 NAME = 48  # letters of an operation's name in the table
 
 
@@ -36,7 +51,7 @@ Examples:
 @click.argument("chip")
 @click.option("--workload", default="mlp-large", show_default=True, metavar="NAME")
 @click.option("--runtime", default="graph", show_default=True, metavar="|".join(LAUNCH_S),
-              help="Launch cost between operations.")  # fmt: skip
+              help=RUNTIME_HELP)  # fmt: skip
 @click.option("--residency", default="warm", show_default=True, metavar="|".join(RESIDENCY),
               help="warm: tensors that fit stay on chip; cold: everything in DRAM.")  # fmt: skip
 @click.option("--chips", type=click.IntRange(1, 65536),
@@ -44,7 +59,10 @@ Examples:
 @click.option("--batch", type=click.IntRange(1),
               help="Samples of a fleet's step; default: the trace's on every chip.")  # fmt: skip
 @click.option("--plan", default=AUTO, show_default=True, metavar="auto|NAME=N,...",
-              help=f"Of a fleet: {', '.join(PARALLEL)}.")  # fmt: skip
+              help=HELP)  # fmt: skip
+@click.option("--software", default=IDEAL, show_default=True, metavar="|".join(SOFTWARE),
+              help="Of a fleet: rates that software reaches, ideal or as fitted to measurements of "
+              "a framework on GPUs.")  # fmt: skip
 @click.option("--topology", default="switch", show_default=True, metavar="|".join(TOPOLOGIES),
               help="How the links inside a node of a fleet are wired.")  # fmt: skip
 @click.option("--node-chips", default=8, show_default=True, type=click.IntRange(1, 65536),
@@ -65,8 +83,8 @@ Examples:
 @click.option("--json", "as_json", is_flag=True, help="Print totals and rows as one JSON object.")
 def command(
     chip: str, workload: str, runtime: str, residency: str, chips: int | None, batch: int | None,
-    plan: str, topology: str, node_chips: int, speed_spread: float, failures_per_year: float,
-    out: str | None, as_json: bool,
+    plan: str, software: str, topology: str, node_chips: int, speed_spread: float,
+    failures_per_year: float, out: str | None, as_json: bool,
 ) -> None:  # fmt: skip
     """Evaluate a chip on a workload: totals, then each operation's time, bound and energy.
 
@@ -75,14 +93,18 @@ def command(
     the energy by part, as PNG, SVG and PDF. With --chips: a training step on a fleet under the
     fastest of all parallel plans that fit in memory, or under the one given, and how it scales.
     """
+    if chips is None:
+        refuse_alone(click.get_current_context())
     check_choice("--runtime", runtime, LAUNCH_S)
     check_choice("--residency", residency, RESIDENCY)
     design = find_chip(chip)
     traced = load_workload(workload)
     if chips is not None:
         reliability = read_reliability(speed_spread, failures_per_year)
-        request = Request(chips, batch, topology, node_chips, plan, runtime, residency, reliability)
-        evaluate_fleet(chip_name(chip), design, traced, request, out, as_json)
+        request = Request(
+            chips, batch, topology, node_chips, plan, runtime, residency, reliability, software
+        )
+        evaluate_fleet(chip, design, traced, request, out, as_json)
         return
     if isinstance(design, Composed):  # whose mappings take their time
         with progress_bars() as progress:
@@ -91,7 +113,8 @@ def command(
         run = stack.enter_context(RunFolder.create(out)) if out else None
         found = break_down(chip_name(chip), design, traced, runtime=runtime, residency=residency)
         answer = {"chip": chip, "workload": workload, "runtime": runtime, "residency": residency,
-                  **totals(found)}  # fmt: skip
+                  **totals(found), "whole_die_area_mm2": whole_die_mm2(chip),
+                  "clock_remark": clock_remark(chip, found)}  # fmt: skip
         if run:
             draw(found, run)
             run.write_table("operations", found.table)
@@ -101,7 +124,7 @@ def command(
         rows = found.table.to_dict(orient="records")
         print_json({**answer, "rows": rows, **({"run_dir": str(run.path)} if run else {})})
         return
-    _show(found, f"{workload}, {residency}, runtime {runtime}")
+    _show(found, f"{workload}, {residency}, runtime {runtime}", answer)
     if run:
         click.echo(f"\nwritten: {run.path}")
 
@@ -120,6 +143,7 @@ def totals(found: Breakdown) -> dict[str, Any]:
         "clock_GHz": float(metrics.clock) / 1e9,
         "utilization": float(metrics.utilization),
         "feasible": bool(metrics.feasible),
+        "broken_limits": broken_limits(found),
         "margins": {k: v if math.isfinite(v) else None for k, v in margins.items()},
     }
 
@@ -134,16 +158,22 @@ def draw(found: Breakdown, run: RunFolder) -> None:
     style.save(energy_bars(found), run.folder / "energy")
 
 
-def _show(found: Breakdown, conditions: str) -> None:
-    about = totals(found)
-    click.echo(f"{found.name} ({found.facts}) on {conditions}\n")
+def _show(found: Breakdown, conditions: str, about: dict[str, Any]) -> None:
+    if about["broken_limits"]:
+        click.echo(f"INFEASIBLE: {'; '.join(about['broken_limits'])}.")
+        click.echo("Without these limits it would do what follows.\n")
+    click.echo(f"{found.name} ({found.facts}) on {conditions}")
+    click.echo(f"{about['clock_remark']}\n".lstrip())
+    area = amount(about["area_mm2"], "mm2")
+    if whole := about["whole_die_area_mm2"]:
+        area += f" enabled; {amount(whole, 'mm2')} with what is disabled on the die"
     for label, value in (
-        ("throughput", f"{human(about['throughput_per_s'])} samples/s"),
-        ("time of a step", f"{about['time_us']:,.4g} us"),
-        ("energy of a step", f"{about['energy_mJ']:,.4g} mJ"),
-        ("power, step average", f"{about['power_W']:,.4g} W"),
-        ("peak power", f"{about['peak_power_W']:,.4g} W"),
-        ("die area", f"{about['area_mm2']:,.4g} mm2"),
+        ("throughput", f"{short(about['throughput_per_s'])} samples/s"),
+        ("time of a step", amount(found.totals["time"], "s")),
+        ("energy of a step", amount(found.totals["energy"], "J")),
+        ("power, step average", amount(about["power_W"], "W")),
+        ("peak power", amount(about["peak_power_W"], "W")),
+        ("die area", area),
         ("utilisation", f"{100 * about['utilization']:.3g}% of the multiply-accumulate units"),
     ):
         click.echo(f"  {label:20} {value}")

@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import contextlib
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 import numpy as np
 import pandas as pd
 
+from dse.breakdown import short_name
 from dse.cli.common import human, print_json, print_table, progress_bars
 from dse.store import RunFolder, provenance
 from dse.validation import KINDS, Report, load_kind, validate
 from dse.validation.kind import Figures, error, mape, predicted
+from hwmodels.accelerators.catalog import load_entry
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 WORST = 5  # rows shown
+LISTED = 6  # of a list of figures
+LETTERS = 64  # of what a row is of
+NAMING = ("chip", "workload", "batch", "config", "network")  # columns that name a row, if not blank
 NEGLIGIBLE = 1e-6  # of errors: not worth a row
 
 
@@ -46,7 +51,10 @@ def command(kind: str, file: str, machine: str, out: str | None, as_json: bool) 
 
     FILE is a CSV file with the columns that KIND needs (a wrong file names those that it
     lacks); further columns are ignored. Errors are predicted / measured - 1; figures are
-    fractions: mape, the mean absolute error, and max, the largest.
+    fractions: mape, the mean absolute error, and max, the largest. Of kind published, rows are
+    scored where there is a figure to reach, reported where a source contradicts itself or the model
+    leaves out what decides, and skipped with the reason. Of kind gemm, chips of the catalog whose
+    constants were fitted are named with what to: errors on those rows are in sample.
     """
     load_kind(kind)
     with contextlib.ExitStack() as stack:
@@ -63,11 +71,16 @@ def command(kind: str, file: str, machine: str, out: str | None, as_json: bool) 
             style.save(draw(report), run.folder / "predicted_vs_measured")
             run.commit()
     if as_json:
-        print_json({**report.figures, "file": str(report.path)})
+        more = {"in_sample": in_sample(report)} if kind == "gemm" else {}
+        print_json({**report.figures, **more, "file": str(report.path)})
         return
-    figures = pd.DataFrame(flat(report.figures), columns=["figure", "value"]).astype(object)
     click.echo(f"{kind}: {report.path}\n")
-    print_table(figures, "")
+    for line in remarks(kind, report):
+        click.echo(line)
+    for i, table in enumerate(tables(report.figures)[1 if kind == "published" else 0 :]):
+        if i:
+            click.echo()
+        print_table(table, "")
     rows = worst(report)
     if len(rows):
         click.echo("\nLargest errors:\n")
@@ -76,19 +89,84 @@ def command(kind: str, file: str, machine: str, out: str | None, as_json: bool) 
         click.echo(f"\nwritten: {out}")
 
 
-def flat(figures: Figures) -> list[tuple[str, float | None]]:
-    """Figures one by one; those of a table are named `<table>: <row>`."""
-    rows: list[tuple[str, float | None]] = []
+def remarks(kind: str, report: Report) -> list[str]:
+    """Lines that say how the figures are meant."""
+    if kind == "published":
+        return [_scored(report.figures), ""]
+    if kind == "gemm":
+        fitted = in_sample(report)
+        said = "Errors of rows that constants were fitted to are in sample:"
+        return [said, *(f"  {device}: {source}" for device, source in fitted.items()), ""] \
+            if fitted else []  # fmt: skip
+    return []
+
+
+def _scored(figures: Figures) -> str:
+    lines = [
+        f"{figures['scored']} rows scored, with a figure to reach: mean error "
+        f"{_percent(figures['mape']) if figures['scored'] else '-'}.",
+        f"{figures['reported']} rows reported only, as their sources contradict themselves or the "
+        f"model leaves out what decides them: mean error {_percent(figures['reported_mape'])}.",
+        f"{figures['skipped']} rows skipped: facts that predictions start from, or nothing that is "
+        "modelled.",
+    ]
+    return "\n".join(lines)
+
+
+def _percent(share: float | None) -> str:
+    return "-" if share is None else f"{share:.1%}"
+
+
+def in_sample(report: Report) -> dict[str, str]:
+    """Devices of a table of matrix products whose constants in the catalog were fitted, and to
+    what."""
+    found = {}
+    for device in report.table.loc[report.table["skipped"] == "", "device"].unique():
+        facts = load_entry(device).inputs
+        sources = [f.source for f in facts.values() if f.confidence == "fitted"]
+        if sources:
+            rows, _, rest = sources[0].partition("; ")
+            held_out = rest.rpartition("; ")[2]
+            found[device] = f"{rows}; {held_out}" if "held-out" in held_out else rows
+    return found
+
+
+def tables(figures: Figures) -> list[pd.DataFrame]:
+    """Figures as tables: the plain ones, then each that is a table, a row for each of its own, the
+    smallest tables in a cell. Long lists are cut."""
+    plain = {name: value for name, value in figures.items() if not isinstance(value, dict)}
+    found = [_frame("figure", plain)]
     for name, value in figures.items():
-        if isinstance(value, dict):
-            rows += [(f"{name}: {key}", number) for key, number in flat(value)]
+        if not isinstance(value, dict) or not value:
+            continue
+        if all(isinstance(row, dict) for row in value.values()):
+            keys = dict.fromkeys(k for row in value.values() for k in row)
+            rows = {k: {n: _cell(row.get(n)) for n in keys} for k, row in value.items()}
+            frame = pd.DataFrame(list(rows.values())).astype(object)
+            frame.insert(0, name, list(rows))
         else:
-            rows.append((name, value))
-    return rows
+            shown = dict(list(value.items())[:LISTED])
+            if rest := len(value) - len(shown):
+                shown[f"and {rest} more (--json lists all)"] = None
+            frame = _frame(name, shown)
+        found.append(frame)
+    return found
+
+
+def _frame(name: str, figures: Figures) -> pd.DataFrame:
+    rows = [(str(key), value) for key, value in figures.items()]
+    return pd.DataFrame(rows, columns=[name, "value"]).astype(object)
+
+
+def _cell(value: Any) -> Any:
+    if isinstance(value, dict):
+        return ", ".join(f"{key} {human(number)}" for key, number in value.items())
+    return value
 
 
 def worst(report: Report) -> pd.DataFrame:
-    """The largest errors, of a rival's numbers those above 0: file line, quantity, numbers."""
+    """The largest errors, of a rival's numbers those above 0: file line, what the row is of,
+    quantity, numbers."""
     parts = []
     for quantity in report.kind.quantities:
         names = ["line", quantity.column, predicted(quantity.column), error(quantity.column)]
@@ -98,7 +176,22 @@ def worst(report: Report) -> pd.DataFrame:
     rows = pd.concat(parts, ignore_index=True)
     size = rows["error"] if report.kind.rival else rows["error"].abs()
     order = size[size > NEGLIGIBLE].sort_values(ascending=False, kind="stable").index
-    return rows.loc[order[:WORST]]
+    rows = rows.loc[order[:WORST]]
+    lines = report.table.set_index("line")
+    rows.insert(1, "of", [_said(report, lines.loc[line]) for line in rows["line"]])
+    return rows
+
+
+def _said(report: Report, row: pd.Series) -> str:
+    """What a row is of: names as they are, numbers after the names of their columns."""
+    names, sizes = [], []
+    for column in report.kind.columns:
+        value = row.get(column.name, "")
+        if column.kind == "text" and (not column.blank or column.name in NAMING) and value:
+            names.append(str(value))
+        elif column.kind == "whole" and pd.notna(value):
+            sizes.append(f"{column.name} {value:g}")
+    return short_name(" ".join([*names, *sizes]), LETTERS)
 
 
 def draw(report: Report) -> Figure:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import textwrap
+
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from dse.amounts import amounts
 from dse.plots import style
 
 COLOURS = {"A": "#999999", "B": "#0072B2"}
-ROW_INCHES, HEAD_INCHES, FOOT_INCHES = 0.29, 0.62, 0.48
+ROW_INCHES, HEAD_INCHES, FOOT_INCHES = 0.29, 0.47, 0.48
+LINE_INCHES, LINE_LETTERS = 0.16, 80  # of the title
 
 
 def difference(time: pd.DataFrame, energy: pd.DataFrame, names: tuple[str, str],
@@ -18,28 +22,28 @@ def difference(time: pd.DataFrame, energy: pd.DataFrame, names: tuple[str, str],
     """Pairs of bars.
 
     Args:
-      time: a row for each operation, in the order to draw; columns label, A, B [us].
-      energy: a row for each part; columns label, A, B [mJ].
+      time: a row for each operation, in the order to draw; columns label, A, B [s].
+      energy: a row for each part; columns label, A, B [J].
       names: what A and B are, for the legend.
     """
     rows = max(len(time), len(energy))
-    height = HEAD_INCHES + FOOT_INCHES + ROW_INCHES * rows
+    lines = textwrap.wrap(title, LINE_LETTERS)
+    head = HEAD_INCHES + LINE_INCHES * len(lines)
+    height = head + FOOT_INCHES + ROW_INCHES * rows
     with style.style():
         figure = Figure(figsize=(style.TWO_COLUMN_INCHES, height))
         bottom, size = FOOT_INCHES / height, ROW_INCHES / height
-        panels = ((time, 0.335, 0.28, "Time of a step (us)"),
-                  (energy, 0.755, 0.205, "Energy of a step (mJ)"))  # fmt: skip
-        for table, left, width, label in panels:
+        panels = ((time, 0.335, 0.28, "Time", "s"), (energy, 0.755, 0.205, "Energy", "J"))
+        for table, left, width, label, unit in panels:
             share = size * len(table)
             axes = figure.add_axes((left, bottom + size * rows - share, width, share))
-            _pairs(axes, table)
-            axes.set_xlabel(label)
-        figure.text(0.012, 1 - 0.09 / height, title, va="top", size=9.5, weight="bold",
+            axes.set_xlabel(f"{label} of a step ({_pairs(axes, table, unit)})")
+        figure.text(0.012, 1 - 0.09 / height, "\n".join(lines), va="top", size=9.5, weight="bold",
                     parse_math=False)  # fmt: skip
         handles, _ = figure.axes[0].get_legend_handles_labels()
         labels = [f"{side}: {name}" for side, name in zip(COLOURS, names, strict=True)]
         legend = figure.legend(
-            handles, labels, loc="upper left", bbox_to_anchor=(0.004, 1 - 0.28 / height),
+            handles, labels, loc="upper left", bbox_to_anchor=(0.004, 1 - (head - 0.34) / height),
             frameon=False, ncols=2, fontsize=7, handlelength=1.0, columnspacing=1.5,
         )  # fmt: skip
         for text in legend.get_texts():
@@ -47,7 +51,8 @@ def difference(time: pd.DataFrame, energy: pd.DataFrame, names: tuple[str, str],
     return figure
 
 
-def _pairs(axes: Axes, table: pd.DataFrame) -> None:
+def _pairs(axes: Axes, table: pd.DataFrame, unit: str) -> str:
+    """Draw a panel; the unit of its ticks."""
     y = np.arange(len(table))
     for side, shift in (("A", -0.19), ("B", 0.19)):
         axes.barh(y + shift, table[side], 0.36, color=COLOURS[side], label=side)
@@ -62,4 +67,6 @@ def _pairs(axes: Axes, table: pd.DataFrame) -> None:
     axes.tick_params(axis="y", length=0)
     axes.grid(visible=False, axis="y")
     ticks = [tick for tick in axes.get_xticks() if tick <= 1.2 * most][:: 2 if most else 1]
-    axes.set_xticks(ticks, [style.engineering(tick) for tick in ticks])
+    labels, scaled = amounts(ticks, unit)
+    axes.set_xticks(ticks, labels)
+    return scaled

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
-from matplotlib.ticker import EngFormatter
 
+from dse.amounts import amount, amounts
 from dse.breakdown import Breakdown, energy_by_part, short_name
 from dse.plots import style
 
@@ -56,10 +56,11 @@ def energy_bars(found: Breakdown, title: str = "") -> Figure:
         axes.tick_params(axis="y", length=0)
         axes.grid(visible=False, axis="y")
         ticks = [tick for tick in axes.get_xticks() if tick <= 1.09 * start.max()]
-        axes.set_xticks(ticks, [style.engineering(tick) for tick in ticks])
-        axes.set_xlabel("Energy of a step (J); static: leakage, clock tree, idle, links")
+        said, unit = amounts(ticks, "J")
+        axes.set_xticks(ticks, said)
+        axes.set_xlabel(f"Energy of a step ({unit}); static: leakage, clock tree, idle, links")
         heading = title or f"{found.name} on {found.workload.name}"
-        heading = f"{heading}: {EngFormatter('J')(float(f'{total:.3g}'))} a step"
+        heading = f"{heading}: {amount(float(f'{total:.3g}'), 'J')} a step"
         figure.text(0.012, 1 - 0.09 / height, heading, va="top", size=9.5, weight="bold",
                     parse_math=False)  # fmt: skip
         figure.legend(loc="upper left", bbox_to_anchor=(0.004, 1 - 0.3 / height), frameon=False,

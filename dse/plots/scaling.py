@@ -1,4 +1,7 @@
-"""Throughput and efficiency against the number of chips, with ideal lines."""
+"""Throughput and efficiency against the number of chips, with ideal lines.
+
+Fleets on which the plan breaks a limit (memory, sizes that do not divide, links) have hollow marks.
+"""
 
 from __future__ import annotations
 
@@ -20,8 +23,8 @@ def scaling(curves: Mapping[str, pd.DataFrame], title: str) -> Figure:
     """Two panels.
 
     Args:
-      curves: "weak" or "strong" -> columns chips, throughput [samples/s], efficiency, as
-        `hwmodels.fleet.curves.scaling_curve` gives them.
+      curves: "weak" or "strong" -> columns chips, throughput [samples/s], efficiency, feasible,
+        as `hwmodels.fleet.curves.scaling_curve` gives them.
     """
     with style.style():
         figure = Figure(figsize=(style.TWO_COLUMN_INCHES, HEIGHT))
@@ -31,12 +34,18 @@ def scaling(curves: Mapping[str, pd.DataFrame], title: str) -> Figure:
         for name, table in curves.items():
             colour, marker, line = COLOURS[name]
             label = f"{name} scaling ({'batch grows' if name == 'weak' else 'batch stays'})"
+            broken = table[~table["feasible"]]
             for axes, column in ((left, "throughput"), (right, "efficiency")):
                 axes.plot(table["chips"], table[column], line, color=colour, marker=marker,
                           markersize=3.2, linewidth=1.1, label=label)  # fmt: skip
+                axes.plot(broken["chips"], broken[column], linestyle="none", color=colour,
+                          marker=marker, markersize=3.2, markerfacecolor="white")  # fmt: skip
         first = next(iter(curves.values())).iloc[0]
         ideal = first["throughput"] / first["efficiency"] / first["chips"] * chips
         left.plot(chips, ideal, "--", color=style.MUTED, linewidth=0.8, label="ideal")
+        if not all(table["feasible"].all() for table in curves.values()):
+            left.plot([], [], "o", color=style.MUTED, markersize=3.2, markerfacecolor="white",
+                      label="breaks a limit of the plan")  # fmt: skip
         right.axhline(1.0, linestyle="--", color=style.MUTED, linewidth=0.8)
         right.axhline(KEPT, linestyle=":", color=style.MUTED, linewidth=0.8)
         right.annotate(f"{KEPT:.0%}", (chips[0], KEPT), (2, 2), textcoords="offset points",
@@ -50,7 +59,7 @@ def scaling(curves: Mapping[str, pd.DataFrame], title: str) -> Figure:
         right.set_ylim(0.0, 1.08)
         figure.text(0.012, 0.975, title, va="top", size=9.5, weight="bold", parse_math=False)
         figure.legend(*left.get_legend_handles_labels(), loc="upper left",
-                      bbox_to_anchor=(0.004, 0.92), frameon=False, ncols=3, fontsize=7)  # fmt: skip
+                      bbox_to_anchor=(0.004, 0.92), frameon=False, ncols=4, fontsize=7)  # fmt: skip
     return figure
 
 

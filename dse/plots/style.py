@@ -140,5 +140,7 @@ def log_ticks(low: float, high: float, most: int = 6) -> NDArray[np.float64]:
 
 
 def engineering(value: float) -> str:
-    """12000 -> 12k, 2.5e6 -> 2.5M: a tick's number, its unit being in the axis label."""
+    """12000 -> 12k, 0.25 -> 0.25: a tick's number, its unit being in the axis label."""
+    if abs(value) < 1:
+        return f"{value:.6g}"
     return EngFormatter(sep="").format_data(float(f"{value:.6g}"))

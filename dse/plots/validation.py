@@ -45,10 +45,14 @@ def predicted_against_measured(panels: Sequence[Panel], title: str) -> Figure:
     panels = [panel for panel in panels if _drawn(panel).any()]
     if not panels:
         raise InputError("figure", "0 points", "needed: measurements and predictions above 0")
-    names = list(dict.fromkeys(str(name) for panel in panels for name in panel.groups))
+    names = list(dict.fromkeys(str(n) for panel in panels for n in panel.groups[_drawn(panel)]))
     columns, rows = min(COLUMNS, len(panels)), -(-len(panels) // COLUMNS)
-    legend = 0.28 if len(names) > 1 else 0.0
     width = style.TWO_COLUMN_INCHES * (columns + 0.4) / (COLUMNS + 0.4)
+    labels = _legend_labels(names) if len(names) > 1 else []
+    # An entry's width: marker and gaps, and a letter.
+    entry = 0.34 + 0.068 * max(map(len, labels), default=0)
+    beside = min(max(int(width / entry), 1), max(len(labels), 1))
+    legend = 0.1 + 0.18 * -(-len(labels) // beside) if labels else 0.0
     head = textwrap.wrap(title, round(11.5 * width))
     top = 0.11 + 0.17 * len(head)
     height = 2.6 * rows + top + legend
@@ -67,8 +71,8 @@ def predicted_against_measured(panels: Sequence[Panel], title: str) -> Figure:
             0.09 / width, 1 - 0.08 / height, "\n".join(head), va="top", size=9.5, weight="bold",
             parse_math=False,
         )  # fmt: skip
-        if legend:
-            _legend(figure, names)
+        if labels:
+            _legend(figure, labels, beside)
     return figure
 
 
@@ -103,14 +107,17 @@ def _panel(axes: Any, panel: Panel, names: list[str]) -> None:
     axes.set_title(panel.title, pad=4)
 
 
-def _legend(figure: Figure, names: list[str]) -> None:
-    handles = []
-    for i, name in enumerate(names[: len(LOOKS)]):
-        colour, marker = LOOKS[i]
-        label = "others" if i == len(LOOKS) - 1 and len(names) > len(LOOKS) else name
-        label = label.replace("$", r"\$")
-        handles.append(Line2D([], [], linestyle="", color=colour, marker=marker, label=label))
+def _legend_labels(names: list[str]) -> list[str]:
+    labels = [name or "no name" for name in names[: len(LOOKS)]]
+    return [*labels[:-1], "others"] if len(names) > len(LOOKS) else labels
+
+
+def _legend(figure: Figure, labels: list[str], columns: int) -> None:
+    handles = [
+        Line2D([], [], linestyle="", color=colour, marker=marker, label=label.replace("$", r"\$"))
+        for label, (colour, marker) in zip(labels, LOOKS, strict=False)
+    ]
     figure.legend(
-        handles=handles, loc="lower center", frameon=False, ncols=len(handles), markerscale=0.8,
+        handles=handles, loc="lower center", frameon=False, ncols=columns, markerscale=0.8,
         handletextpad=0.2, columnspacing=1.2, borderpad=0.2,
     )  # fmt: skip

@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 
 from dse.validation.kind import Figures, Kind, Progress, Quantity, largest_error, mape, predicted
-from dse.validation.llm import Framework, Job, Steps
+from dse.validation.llm import Framework, Job, Steps, check_divides, check_gpu
 from dse.validation.tables import Table, choice, positive, text, whole
 from hwmodels.accelerators.catalog import load_entry
 from hwmodels.errors import InputError, check_choice
@@ -33,11 +33,12 @@ SIZES = {
     "70b": (80, 8192, 64),
 }  # fmt: skip
 SHARDING = {"FULL_SHARD": 3, "SHARD_GRAD_OP": 2, "NO_SHARD": 0}
+GPUS = ("a100_40gb", "a100_80gb", "h100")
 NODE_CHIPS = 8.0
 # Gb/s of a node's network: of the A100 clusters as published, H100 nodes have twice that.
 NODE_GBPS = {"a100": 1600.0, "h100": 3200.0}
 # Fitted to the given rows (experiments/fit_training.py).
-FSDP = Framework(0.792, 0.415, 0.412, 0.85, 0.657, 0.237)
+FSDP = Framework(0.863, 0.359, 0.371, 0.712, 0.709, 0.649)
 FP8_SPEEDUP = 1.4  # of products with weights, casts and scaling included; chosen on three rows
 # Attention kernels of 2023 issued Ampere's instructions, which reach 62.9% of Hopper's rate (Luo et
 # al., IPDPS 2024, measured on H800; from memory).
@@ -54,8 +55,12 @@ COLUMNS = (
 def job_of(table: Table, row: dict[str, Any]) -> Job:
     """The job of a row."""
     with table.at(row, "GPU"):
-        load_entry(row["GPU"])
-        check_choice("GPU", row["GPU"].lower()[:4], NODE_GBPS)
+        check_gpu("GPU", row["GPU"], GPUS)
+    with table.at(row, MFU):
+        if not 1.0 < row[MFU] <= 100.0:
+            raise InputError(MFU, row[MFU], "allowed: above 1 to 100, in percent")
+    with table.at(row, "GlobalBatchSize"):
+        check_divides(row["GlobalBatchSize"], row["# GPUs"], row["MicroBatchSize"])
     with table.at(row, "Activation Checkpointing"):
         check_choice("Activation Checkpointing", row["Activation Checkpointing"], ("True", "False"))
     layers, hidden, heads = SIZES[row["Model"]]

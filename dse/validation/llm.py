@@ -18,7 +18,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from hwmodels.accelerators.catalog import load_entry
+from hwmodels.accelerators.base import Accelerator
+from hwmodels.accelerators.catalog import find_entry, load_entry
+from hwmodels.errors import InputError
 from hwmodels.fleet.plan import Cluster, Plan
 from hwmodels.fleet.step import Problem, plan_model, pose
 from hwmodels.workloads.attention import fuse_attention
@@ -43,12 +45,28 @@ class Framework:
     network: Any
     contention: Any
 
+    def reached(self, chip: Accelerator, cluster: Cluster) -> tuple[Accelerator, Cluster]:
+        """Chip and cluster at these shares of their peak rates, in place of the chip's own."""
+        tuning = dataclasses.replace(
+            chip.tuning, compute_efficiency=self.compute, dram_efficiency=self.dram,
+            overlap=1.0,
+        )  # fmt: skip
+        shares = dataclasses.replace(
+            cluster.tuning, attention_efficiency=self.attention, link_efficiency=self.link,
+            network_efficiency=self.network, data_contention=self.contention,
+        )  # fmt: skip
+        return (
+            dataclasses.replace(chip, tuning=tuning),
+            dataclasses.replace(cluster, tuning=shares),
+        )
+
 
 @dataclass(frozen=True)
 class Job:
     """One measured step. `fused`: attention runs as one kernel; `speedup`: of weights' products by
-    a narrower format; `old_kernels`: share of the chip's products that attention kernels written
-    for an earlier chip reach; `gradient_bits`: of reduced gradients."""
+    a narrower format, in arithmetic and in bytes of operands on chip; `old_kernels`: share of the
+    chip's products that attention kernels written for an earlier chip reach; `gradient_bits`: of
+    reduced gradients."""
 
     chip: str
     config: GptConfig
@@ -59,6 +77,22 @@ class Job:
     speedup: float = 1.0
     old_kernels: float = 1.0
     gradient_bits: float = 32.0
+
+
+def check_gpu(field: str, name: str, known: Sequence[str]) -> None:
+    """Raise `InputError` unless `name` is one of the catalog's entries `known`, in any spelling."""
+    entry = find_entry(name)
+    if entry is None or entry.key not in known:
+        raise InputError(field, name, f"allowed: {', '.join(known)}")
+
+
+def check_divides(batch: int, replicas: int, microbatch: int) -> None:
+    """Raise `InputError` unless every replica runs whole micro-batches."""
+    if batch % (replicas * microbatch):
+        raise InputError(
+            "batch", batch,
+            f"allowed: multiples of replicas x micro-batch = {replicas} x {microbatch}",
+        )  # fmt: skip
 
 
 class Steps:
@@ -108,13 +142,15 @@ def _all(
             chip.tuning, compute_efficiency=framework.compute * speedup,
             dram_efficiency=framework.dram, overlap=jnp.ones(()),
         )  # fmt: skip
+        # Narrower operands also take the shared buffer less time.
+        sram = dataclasses.replace(chip.sram, bandwidth=chip.sram.bandwidth * speedup)
         shares = dataclasses.replace(
             cluster.tuning, attention_efficiency=framework.attention * attention,
             link_efficiency=framework.link, network_efficiency=framework.network,
             data_contention=framework.contention,
         )  # fmt: skip
         problem = problem._replace(
-            chip=dataclasses.replace(chip, tuning=tuning),
+            chip=dataclasses.replace(chip, tuning=tuning, sram=sram),
             cluster=dataclasses.replace(cluster, tuning=shares),
         )
         metrics = plan_model(problem, plan, runtime=RUNTIME)

@@ -16,9 +16,9 @@ import numpy as np
 import pandas as pd
 
 from dse.validation.kind import Figures, Kind, Progress, Quantity, largest_error, mape, predicted
-from dse.validation.llm import Framework, Job, Steps
+from dse.validation.llm import Framework, Job, Steps, check_divides, check_gpu
 from dse.validation.tables import Table, positive, text, whole
-from hwmodels.accelerators.catalog import load_entry
+from hwmodels.accelerators.catalog import catalog
 from hwmodels.errors import InputError, check_choice
 from hwmodels.fleet.plan import RECOMPUTE, Cluster, make_plan
 from hwmodels.workloads.networks.gpt import GptConfig
@@ -39,7 +39,7 @@ COLUMNS = (
 def job_of(table: Table, row: dict[str, Any]) -> Job:
     """The job of a row."""
     with table.at(row, "gpu"):
-        load_entry(row["gpu"])
+        check_gpu("gpu", row["gpu"], [e.key for e in catalog().values() if e.variant == "simt"])
     kept, _, sequence = row["recompute"].partition("+")
     with table.at(row, "recompute"):
         check_choice("recompute", kept, RECOMPUTE)
@@ -48,6 +48,9 @@ def job_of(table: Table, row: dict[str, Any]) -> Job:
     with table.at(row, "gpus"):
         if used != row["gpus"]:
             raise InputError("gpus", row["gpus"], f"TP x PP x DP is {used}")
+    with table.at(row, "global_batch"):
+        smallest = 1 if math.isnan(row["microbatch"]) else int(row["microbatch"])
+        check_divides(row["global_batch"], row["DP"], smallest)
     with table.at(row, "heads"):
         config = GptConfig(
             "gpt", row["layers"], row["hidden"], row["heads"], row["seq"], row["vocab"],

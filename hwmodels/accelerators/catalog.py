@@ -5,8 +5,9 @@ A file has `[chip]`, the structure that the model reads, by the boundary names o
 facts that predictions are compared with. A chip that is composed of memory levels
 (`variant = "composed"`) has `[[memory]]` tables too, and no `[die]`; see
 `hwmodels.accelerators.composed_entry`. A field is a number, or a table of a value, a source and
-a confidence; those that a field leaves out are the file's own. hwmodels/catalog/chips/tpu_v4.toml
-is an example.
+a confidence; those that a field leaves out are the file's own. Counts are whole numbers.
+hwmodels/catalog/chips/tpu_v4.toml is an example. Files outside the catalog need neither family,
+year, source nor confidence: theirs is "own", none, "the file" and "assumed".
 
 Of `[published]` the model reads one number, the power cap: `load_chip` lowers voltage and clock to
 it.
@@ -18,6 +19,7 @@ from __future__ import annotations
 import functools
 import re
 import tomllib
+from collections.abc import Iterable
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -35,11 +37,11 @@ CHIPS = Path(__file__).parents[1] / "catalog" / "chips"
 COMPOSED = CHIPS.with_name("composed")  # examples of chips that nobody has built
 _TEXTS = ("name", "variant", "family", "source", "confidence", "boundary", "remarks")
 _FLAGS = ("market_cap", "partial")
-UNBUILT = 2100  # the last year that a file may state
+UNBUILT = 2100  # the last year that a file may state, and that of one without
 _KEYS = (*_TEXTS, "year", "aliases", *_FLAGS, "chip", "die", "published")
 _COMPOSED_KEYS = (*(k for k in _KEYS if k not in ("die", "boundary", *_FLAGS)), "memory")
-# A sketch of one's own need not cite.
-_COMPOSED_TEXTS = {"family": "composed", "source": "the file", "confidence": "assumed"}
+# A sketch of one's own need not cite; the catalog's chips do.
+_OWN = {"family": "own", "source": "the file", "confidence": "assumed"}
 
 
 def chips() -> list[str]:
@@ -98,22 +100,22 @@ def _read(path: Path) -> ChipEntry:
     try:
         content = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise InputError("chip", path, f"a readable TOML file ({error})") from None
+        raise InputError("chip", path, f"needed: a readable TOML file ({error})") from None
     where = path.stem
     composed = content.get("variant") == Composed.NAME
+    own = path.resolve().parent != CHIPS.resolve()
     for key in content:
         check_choice(f"{where}, field", key, _COMPOSED_KEYS if composed else _KEYS)
     text = {key: read_text(content, key, where) for key in _TEXTS if key in content}
-    if composed:
-        text = {**_COMPOSED_TEXTS, **text}
-    for key in ("name", "variant", "family"):
-        if key not in text:
-            raise InputError(f"{where}, {key}", "nothing", "needed: a text")
+    if own:
+        text = {**_OWN, **text}
+    if "variant" not in text:
+        _check_complete(where, text)
     check_choice(f"{where}, variant", text["variant"], [*VARIANTS, Composed.NAME])
     check_choice(f"{where}, boundary", text.get("boundary", "package"), BOUNDARIES)
     if "confidence" in text:
         check_choice(f"{where}, confidence", text["confidence"], CONFIDENCES)
-    year = content.get("year", UNBUILT if composed else None)
+    year = content.get("year", UNBUILT if own else None)
     if isinstance(year, bool) or not isinstance(year, int) or not 1970 <= year <= UNBUILT:
         raise InputError(f"{where}, year", year, "allowed: a whole number, 1970 to 2100")
     aliases = content.get("aliases", [])
@@ -134,6 +136,7 @@ def _read(path: Path) -> ChipEntry:
             key: read_fact(f"{where}, {name}.{key}", key, value, known, options, text)
             for key, value in table.items()
         }
+    _check_complete(where, text, sections["chip"])
     about: dict[str, Any] = dict(
         key=where, name=text["name"], variant=text["variant"], year=year, family=text["family"],
         inputs=sections["chip"], die=sections["die"], published=sections["published"],
@@ -141,10 +144,14 @@ def _read(path: Path) -> ChipEntry:
         remarks=text.get("remarks", ""), **flags,
     )  # fmt: skip
     entry = ChipEntry(**about)
-    _check_complete(entry)
+    _check_places(entry)
     if composed:
         number_format = str(entry.inputs["number_format"].value)
-        entry = ComposedEntry(**about, levels=read_levels(content.get("memory"), number_format))
+        try:
+            levels = read_levels(content.get("memory"), number_format)
+        except InputError as error:
+            raise InputError(f"{where}, {error.field}", error.value, error.allowed) from None
+        entry = ComposedEntry(**about, levels=levels)
     check_clock(entry)
     return entry
 
@@ -170,10 +177,24 @@ def required(variant: str) -> list[str]:
     return ["node_nm", "clock_GHz", *buffer, "number_format", *own]
 
 
-def _check_complete(entry: ChipEntry) -> None:
-    missing = [name for name in required(entry.variant) if name not in entry.inputs]
+def _check_complete(where: str, text: dict[str, str], stated: Iterable[str] = ()) -> None:
+    """Raise `InputError` with all that a file lacks, and what each may be."""
+    missing = {key: "a text" for key in ("name", "family") if key not in text}
+    if variant := text.get("variant"):
+        numbers, options = quantities(_class(variant)), structure(_class(variant))
+        for name in [n for n in required(variant) if n not in stated]:
+            number = numbers.get(name)
+            missing[f"chip.{name}"] = (
+                f"{number.low:g} to {number.high:g}" if number else " or ".join(options[name])
+            )
+    else:
+        missing["variant"] = " or ".join((*VARIANTS, Composed.NAME))
     if missing:
-        raise InputError(f"{entry.key}, chip", "no " + ", ".join(missing), "needed: all of them")
+        needed = "; ".join(f"{name}: {allowed}" for name, allowed in missing.items())
+        raise InputError(where, f"no {', '.join(missing)}", f"needed: {needed}")
+
+
+def _check_places(entry: ChipEntry) -> None:
     if "tdp_W" in entry.inputs:
         raise InputError(f"{entry.key}, chip.tdp_W", "a cap", "allowed: under [published]")
     if "node_nm" in entry.die or "clock_GHz" in entry.die:

@@ -5,8 +5,10 @@ The tables run from the outermost on-chip level in; DRAM is the chip's (`dram_ki
 
 * `name`; `tensors`, of W (weights), I (input), O (result)
 * `capacity_KiB` or `capacity_bits`, of one instance
-* `bandwidth_bits_per_cycle` of one port for all, or `read_` and `write_bandwidth_bits_per_cycle`;
-  `banked = true`: each instance has that much. Registers (up to 128 bytes) may go without
+* `bandwidth_bits_per_cycle` of one port, or `read_` and `write_bandwidth_bits_per_cycle`.
+  Registers (up to 128 bytes) may go without
+* `banked = true`: each instance has that bandwidth; `false`: all instances of the level share it.
+  One of the two must be stated where a level has ports and stands inside an axis
 * `[[memory.axis]]`: `size` instances of what is inside, and the `dimension` unrolled over them
 * `own_depth = true`: each tensor may be held at its own depth of the loop nest
 
@@ -56,11 +58,36 @@ def read_levels(tables: Any, number_format: str) -> tuple[Level, ...]:
              "energy_pJ_per_bit": 0.0, **table}
             for table in tables
         ]  # fmt: skip
+        for table in tables:
+            _check_units(table)
     memories = read_memories(filled, _KEYS)
     for memory in memories:
         if memory.name.lower() in _TAKEN or memory.name.lower().startswith("static_"):
             raise InputError("memory.name", memory.name, f"taken: {', '.join(_TAKEN)}")
-    return tuple(_level(m, t, f) for m, t, f in zip(memories, tables, filled, strict=True))
+    levels = tuple(_level(m, t, f) for m, t, f in zip(memories, tables, filled, strict=True))
+    instances = 1.0
+    for level, table in zip(levels, tables, strict=True):
+        # Of capacities each instance has its own: nobody should have to guess at bandwidths.
+        if instances > 1 and level.ports is not None and "banked" not in table:
+            raise InputError(
+                f"{level.name}.banked", "nothing",
+                f"needed: true, each of {instances:,.0f} instances has the stated bandwidth; "
+                "or false, all of them together have it",
+            )  # fmt: skip
+        instances *= level.units
+    return levels
+
+
+def _check_units(table: dict[str, Any]) -> None:
+    """Raise `InputError` for a known number in another unit, such as capacity_MiB."""
+    units = ("KiB", "bits", "bits_per_cycle", "pJ_per_bit", "mm2")
+    for key in table.keys() - set(_KEYS):
+        for stem in ("capacity", "bandwidth", "read_bandwidth", "write_bandwidth", "word",
+                     "energy", "area"):  # fmt: skip
+            if key == stem or key.startswith(f"{stem}_"):
+                right = [f"{stem}_{unit}" for unit in units if f"{stem}_{unit}" in _KEYS]
+                raise InputError(f"{table.get('name', 'memory')}.{key}", "a wrong or missing unit",
+                                 f"allowed: {' or '.join(right)}")  # fmt: skip
 
 
 def _level(memory: Any, table: dict[str, Any], filled: dict[str, Any]) -> Level:

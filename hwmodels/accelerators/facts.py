@@ -85,6 +85,8 @@ def read_fact(
         check_choice(field, value, options[key])
     else:
         value = known[key].check(value, field)
+        if is_count(known[key]) and value % 1:
+            raise InputError(field, value, "allowed: a whole number")
     cited = {name: table.get(name, defaults.get(name)) for name in ("source", "confidence")}
     for name, text in cited.items():
         if not isinstance(text, str) or not text.strip():
@@ -93,6 +95,11 @@ def read_fact(
     return Fact(
         value, str(cited["source"]), str(cited["confidence"]), "" if bound == "value" else bound
     )
+
+
+def is_count(number: Quantity) -> bool:
+    """True if a number of an accelerator is whole: those without a unit, but for shares."""
+    return not number.unit and number.path[:1] not in ((), ("tuning",))
 
 
 def read_text(content: Mapping[str, Any], key: str, where: str) -> str:

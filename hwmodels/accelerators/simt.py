@@ -1,10 +1,11 @@
 """GPU-like: many small processors (SMs), each with tensor units, registers and shared memory.
 
-A product is cut into square thread-block tiles of side e; ceil(tiles / SMs) waves run one after
-the other, each e_m e_n ceil16(K) / (MACs per SM) cycles, with e_m = min(e, ceil16(M)). The side
-is the fastest of the menu 32 to 256 whose fp32 sums fit half of the register file and whose
-two-stage operand slices of 32 words fit the shared memory; a side that fits stays available as
-either grows. A tile reads (e_m + e_n) K operands from the L2 (the shared buffer).
+A product is cut into thread-block tiles of sides e and f, the longer along the longer of M and N;
+ceil(tiles / SMs) waves run one after the other, each e_m f_n ceil16(K) / (MACs per SM) cycles, with
+e_m = min(e, ceil16(M)). The tile is the fastest of the menu (the usual ones of CUTLASS) whose fp32
+sums fit half of the register file and whose two-stage operand slices of 32 words fit the shared
+memory; a tile that fits stays available as either grows. It reads (e_m + f_n) K operands from the
+L2 (the shared buffer).
 
 Where tiles of side 128 are fewer than SMs, K may be split: floor(SMs / tiles) parts of each, at
 least 256 words deep, run side by side, and each writes its fp32 sums to the L2, where they are
@@ -14,13 +15,16 @@ Energy per multiply-accumulate adds to the unit: instruction fetch, decode and o
 (30 pJ at 45 nm an instruction of a lane, Dally, Hot Chips 2023, from memory; 128 MACs in an Ampere
 tensor core, 2 without tensor cores), register-file fragments and shared-memory reads. Each fp32
 lane pays scheduler and control area. Pipeline latency of a kernel's first and last wave is charged
-once. Left out: parts of unequal depth (stream-K), L2 hit rates, warp divergence.
+once. Left out: parts of unequal depth (stream-K), L2 hit rates, warp divergence, clusters of SMs
+that share one read of the L2 (Hopper's multicast).
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Any
+
+import jax.numpy as jnp
 
 from hwmodels.accelerators.base import Accelerator, register
 from hwmodels.accelerators.shared import Compute
@@ -32,8 +36,8 @@ from hwmodels.technology import Process
 from hwmodels.workloads.numeric import Contractions
 
 KIB = 1024.0
-TILE_SIDES = (256.0, 128.0, 64.0, 32.0)
-SPLIT_SIDE = 128.0  # of tiles that K may be split for
+SPLIT = (128.0, 128.0)  # the tile that K may be split for
+TILES = ((256.0, 256.0), (256.0, 128.0), SPLIT, (64.0, 64.0), (32.0, 32.0))
 SHORTEST_PART = 256.0  # words of K below which a part is not worth its start
 SLICE = 32.0  # words of K that one pipeline stage holds
 STAGES = 2.0
@@ -76,19 +80,20 @@ class Simt(Accelerator):
     def contraction(self, op: Contractions, relax: Relax, besides: Any) -> Compute:
         """See the module docstring."""
         word = FORMATS[self.number_format].bits / 8
-        m16 = FRAGMENT * relax.ceil_div(op.m, FRAGMENT)
-        n16 = FRAGMENT * relax.ceil_div(op.n, FRAGMENT)
+        m, n = jnp.maximum(op.m, op.n), jnp.minimum(op.m, op.n)  # all below is symmetric in them
+        m16 = FRAGMENT * relax.ceil_div(m, FRAGMENT)
+        n16 = FRAGMENT * relax.ceil_div(n, FRAGMENT)
         k16 = FRAGMENT * relax.ceil_div(op.k, FRAGMENT)
-        sums = op.batch * op.m * op.n * ACCUMULATOR_BYTES
+        sums = op.batch * m * n * ACCUMULATOR_BYTES
         besides = besides + sums
         ranks, candidates = [], []
-        for side in TILE_SIDES:
-            tile_m, tile_n = relax.minimum(side, m16), relax.minimum(side, n16)
-            tiles = op.batch * relax.ceil_div(op.m, tile_m) * relax.ceil_div(op.n, tile_n)
+        for tile in TILES:
+            tile_m, tile_n = relax.minimum(tile[0], m16), relax.minimum(tile[1], n16)
+            tiles = op.batch * relax.ceil_div(m, tile_m) * relax.ceil_div(n, tile_n)
             rate = relax.ceil_div(tiles, self.sms) * tile_m * tile_n / self.macs_per_sm
             l2_bytes = tiles * (tile_m + tile_n) * op.k * word
             shapes = [(rate * k16, l2_bytes)]
-            if side == SPLIT_SIDE:
+            if tile == SPLIT:
                 parts = relax.minimum(
                     relax.maximum(relax.floor(self.sms / tiles), 1.0),
                     relax.ceil_div(op.k, SHORTEST_PART),
@@ -96,9 +101,9 @@ class Simt(Accelerator):
                 depth = FRAGMENT * relax.ceil_div(k16, FRAGMENT * parts)
                 shapes.append((rate * depth, l2_bytes + 2.0 * parts * sums))
             fits = 1.0
-            if side > TILE_SIDES[-1]:  # the smallest always fits: the fields' lower limits
-                fits = relax.step(side * side * ACCUMULATOR_BYTES, self.register_file / 2)
-                slices = STAGES * 2.0 * side * SLICE * word
+            if tile != TILES[-1]:  # the smallest always fits: the fields' lower limits
+                fits = relax.step(tile[0] * tile[1] * ACCUMULATOR_BYTES, self.register_file / 2)
+                slices = STAGES * sum(tile) * SLICE * word
                 fits = fits * relax.step(slices, self.shared_memory)
             for cycles, moved in shapes:
                 busy = cycles / self.tuning.compute_efficiency
@@ -144,4 +149,4 @@ class Simt(Accelerator):
     @property
     def smallest_buffer(self) -> Any:
         """One slice of the smallest tile's operands for every SM."""
-        return self.sms * 2.0 * TILE_SIDES[-1] * SLICE * FORMATS[self.number_format].bits / 8
+        return self.sms * sum(TILES[-1]) * SLICE * FORMATS[self.number_format].bits / 8

@@ -48,11 +48,13 @@ def scaling_curve(
 ) -> pd.DataFrame:
     """`plan` with other numbers of replicas: `chips`, `global_batch`, `time_s`, `throughput`
     [samples/s], `efficiency`, `network_time` and `network_power` (shares of the step and of the
-    fleet's power), `samples_per_J`.
+    fleet's power), `samples_per_J`, `feasible` (within the plan's limits on so many chips: memory,
+    sizes that divide, links).
 
     Args:
       global_batch: samples of a step with `plan.data` replicas.
-      replicas: numbers of them; powers of two up to 65,536 chips by default.
+      replicas: numbers of them; by default powers of two up to 65,536 chips and, for weak scaling,
+        up to the workload's largest sensible batch (at least up to `plan.data`).
 
     Raises:
       InputError: bad input, or a number of replicas that is not positive.
@@ -61,7 +63,10 @@ def scaling_curve(
     problem = pose(chip, workload, cluster, float(global_batch), runtime, residency)
     one = float(plan.tensor * plan.pipeline)
     if replicas is None:
-        replicas = 2.0 ** np.arange(int(np.log2(LARGEST / one)) + 1)
+        most = LARGEST / one
+        if scaling == "weak":
+            most = min(most, float(plan.data) * max(workload.max_global_batch / global_batch, 1.0))
+        replicas = 2.0 ** np.arange(int(np.log2(most)) + 1)
     counts = np.asarray(replicas, np.float32)
     if counts.ndim != 1 or not len(counts) or counts.min() < 1.0:
         raise InputError("replicas", replicas, "allowed: numbers of at least 1")
@@ -79,6 +84,7 @@ def scaling_curve(
             "network_time": exposed / metrics.time,
             "network_power": network / metrics.power,
             "samples_per_J": metrics.throughput / metrics.power,
+            "feasible": np.all([room >= 0.0 for room in metrics.margins.values()], axis=0),
         }
     )
     return table.iloc[:-1]
@@ -128,10 +134,13 @@ def _costs(problem: Problem, cut: Cut, *, runtime: str, residency: str) -> Any:
 @jax.jit
 def _replicated(problem: Problem, costs: Any, plan: Plan, counts: Any, weak: Any) -> PlanMetrics:
     def one(count: Any) -> PlanMetrics:
-        batch = problem.global_batch * jnp.where(weak > 0.5, count / plan.data, 1.0)
+        # Samples of a replica first: whole, and so whole times the replicas.
+        grows = problem.global_batch / plan.data * count
+        batch = jnp.where(weak > 0.5, grows, problem.global_batch)
         grown = dataclasses.replace(plan, data=count)
         layout = Layout(grown.tensor, grown.pipeline, grown.data, grown.expert)
-        problem_then = problem._replace(global_batch=batch)
+        cluster = dataclasses.replace(problem.cluster, chips=grown.chips)
+        problem_then = problem._replace(global_batch=batch, cluster=cluster)
         return combine(problem_then, costs, layout_costs(problem, layout), grown)
 
     return jax.vmap(one)(counts)

@@ -106,6 +106,8 @@ def _between_nodes() -> Network:
 class Cluster:
     """Chips in nodes: the chip's own links inside a node, a slower `network` between nodes.
 
+    Leaves are floats: a derivative by a cluster needs `chips=16.0`, not 16.
+
     `topology` wires the links inside a node. `network` has rates per chip; default: 200 Gb/s a
     chip (NVIDIA DGX A100 datasheet; verified) into a fat tree of three levels of 40-port switches
     (Selene, Narayanan et al., 2021); 0.5 us a hop, 2 us to start a message, 10 pJ/bit and hop

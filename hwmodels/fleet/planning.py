@@ -21,7 +21,7 @@ import pandas as pd
 from hwmodels.accelerators.base import Accelerator
 from hwmodels.errors import InputError
 from hwmodels.fleet.enumeration import FIELDS, all_plans
-from hwmodels.fleet.limits import memory_room
+from hwmodels.fleet.limits import memory_in_words, memory_room, node_ports, ports_in_words
 from hwmodels.fleet.partition import Cut
 from hwmodels.fleet.plan import LARGEST, RECOMPUTE, SCHEDULES, Cluster, Plan
 from hwmodels.fleet.problem import Problem, pose
@@ -56,12 +56,15 @@ def best_plan(
     the order of the enumeration. `plan_of` makes a `Plan` of a row.
 
     Raises:
-      InputError: bad input, chips that no plan divides, or no plan that fits in memory.
+      InputError: bad input, too few links for the nodes, chips that no plan divides, or no plan
+        that fits in memory.
     """
     problem = pose(chip, workload, cluster, float(global_batch), runtime, residency)
     for field, value in (("global_batch", global_batch), ("cluster.chips", cluster.chips)):
         if value != int(value):
             raise InputError(field, value, "allowed: a whole number")
+    if node_ports(chip, cluster) < 0.0:
+        raise InputError("cluster.topology", cluster.topology, ports_in_words(chip, cluster))
     plans = all_plans(problem.stores, int(cluster.chips), int(global_batch))
     options = {"runtime": runtime, "residency": residency}
     screened = screen_plans(problem, plans, **options)
@@ -196,10 +199,9 @@ def _frame(plans: Plan, metrics: PlanMetrics) -> pd.DataFrame:
 
 def _refuse(problem: Problem, memory: float, options: dict[str, str]) -> None:
     """Nothing fits: by how much, and on how many chips something would."""
-    room = float(memory_room(problem.chip, problem.cluster)) / 1e9
-    least = memory / 1e9
+    room = float(memory_room(problem.chip, problem.cluster))
     chips, batch = int(problem.cluster.chips), int(problem.global_batch)
-    advice = f"no fleet of up to {LARGEST:.0f} chips fits either"
+    advice = f"nor does any on up to {LARGEST:,.0f} chips"
     multiple = 2
     while chips * multiple <= LARGEST:
         cluster = dataclasses.replace(problem.cluster, chips=float(chips * multiple))
@@ -210,11 +212,11 @@ def _refuse(problem: Problem, memory: float, options: dict[str, str]) -> None:
         except InputError:
             found = None
         if found is not None and found.feasible.any():
-            advice = f"the smallest multiple of it that fits is {chips * multiple} chips"
+            advice = f"on {chips * multiple} chips one would fit"
             break
         multiple += 1 if multiple < 16 else multiple
     raise InputError(
         "cluster.chips", chips,
-        f"no plan fits: the best needs {least:.4g} GB on a chip of {room:.4g} GB, "
-        f"{least / room - 1:.0%} too much; {advice}",
+        f"no plan fits: each needs at least {memory_in_words(memory)} of a chip's "
+        f"{memory_in_words(room)}, {memory / room - 1:.0%} too much; {advice}",
     )  # fmt: skip

@@ -55,6 +55,11 @@ def slowdown(reliability: Reliability, chips: Any) -> Any:
     return 1.0 + reliability.deviation * expected_maximum(chips)
 
 
+def checkpoint_interval(reliability: Reliability, chips: Any) -> Any:
+    """The best time between checkpoints [s], where chips fail at all."""
+    return jnp.sqrt(2.0 * reliability.checkpoint / (chips * reliability.failures))
+
+
 def lost_share(reliability: Reliability, chips: Any) -> Any:
     """Extra time for each second of progress: checkpoints, work done again, restarts."""
     rate = chips * reliability.failures
