@@ -3,12 +3,11 @@
 from dse.defaults import default_space
 from dse.evaluating import Options
 from dse.front import Front
-from dse.grid import grid_sweep
 from dse.parameter import Parameter
 from dse.readings import Constraint
 from dse.searching import Refinement, refine
 from dse.space import Space
-from dse.sweeping import Sweep, sweep
+from dse.sweeping import Sweep, grid_sweep, sweep, table_sweep
 
 __all__ = [
     "Constraint",
@@ -22,4 +21,5 @@ __all__ = [
     "grid_sweep",
     "refine",
     "sweep",
+    "table_sweep",
 ]

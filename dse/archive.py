@@ -27,7 +27,7 @@ class Archive:
     costs O(log n) amortised. The result depends on neither chunking nor order.
     """
 
-    _BUFFER, _SAMPLE, _CANDIDATES = 4096, 2048, 384
+    _BUFFER, _SAMPLE, _CANDIDATES, _GREEDY = 4096, 2048, 384, 64
 
     def __init__(self, dimensions: int = 3) -> None:
         empty = np.empty((0, dimensions))
@@ -35,6 +35,11 @@ class Archive:
         self._waiting: list[Survivors] = []
         self._waiting_rows = 0
         self._sample = empty  # of everything ever added: what a filter should drop
+
+    @property
+    def dimensions(self) -> int:
+        """Objectives."""
+        return self._held.points.shape[1]
 
     def add(
         self, points: ArrayLike, indices: ArrayLike, payload: Mapping[str, ArrayLike] | None = None
@@ -71,7 +76,8 @@ class Archive:
         For a sweep to drop points where they are computed. It may drop a point only if a filter
         point is no worse everywhere *and better somewhere*: an equal point must pass, since its
         index may be the smaller one. Chosen greedily, each the one that drops most of what is
-        left of a sample of the points added so far; the choice affects speed only, never the front.
+        left of a sample of the points added so far, after 64 the largest boxes; the choice affects
+        speed only, never the front.
         """
         if len(self._held.indices) == 0:
             self._merge()
@@ -89,8 +95,11 @@ class Archive:
         for axis in range(points.shape[1]):
             drops &= points[:, axis, None] <= self._sample[None, :, axis]
         chosen: list[int] = []
-        while len(chosen) < min(k, len(points)) and drops.any():
-            chosen.append(int(np.argmax(drops.sum(axis=1))))
+        while len(chosen) < min(k, len(points), self._GREEDY):
+            counts = np.count_nonzero(drops, axis=1)
+            if not counts.any():
+                break
+            chosen.append(int(np.argmax(counts)))
             drops = drops[:, ~drops[chosen[-1]]]
         others = np.setdiff1d(np.arange(len(points)), chosen)
         return points[np.concatenate([np.array(chosen, int), others])[: max(k, 0)]]

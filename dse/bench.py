@@ -20,24 +20,28 @@ import numpy as np
 
 from dse.archive import Archive
 from dse.bound import bound
-from dse.costing import CHUNK, FILTER_POINTS, Costed, costing, no_archive
+from dse.costing import CHUNK, Costing, costing
 from dse.defaults import default_space
 from dse.evaluating import Evaluator, Options, evaluator
+from dse.factorised import BLOCK, Factorised
 from dse.front import OBJECTIVES
-from dse.grid import BLOCK, FILTER, Factorised
 from dse.grid_bench import billion_grid
 from dse.mapping_bench import mapping_rate
 from dse.numpy_model import NumpyModel
 from dse.plan_bench import plan_rate
 from dse.program import pruned
+from dse.screening import filtering
+from dse.sources import CHUNK as SCREENED
+from dse.sources import Sequence, Source, compile_both
 from dse.space import Space
-from dse.sweeping import WORKERS, keep_survivors, sweep
+from dse.survivors import keep
+from dse.sweeping import WORKERS, sweep
 from dse.timing import Figure, rate
 from hwmodels import InputError, Operation, Tensor, Workload, load_workload
 
 NUMPY_CHUNKS = (2048, 8192, 65536)
 GRID_POINTS = 4
-FRONT_DESIGNS = 4_000_000
+FRONT_DESIGNS = 20_000_000
 GRADIENTS = 4096  # designs a call
 OPERATIONS = (1, 4, 15, 64)  # distinct operations of the synthetic workloads
 
@@ -46,7 +50,7 @@ def bench(
     workload: str = "mlp",
     variant: str = "systolic",
     seconds: float = 20.0,
-    chunk: int = CHUNK,
+    chunk: int = SCREENED,
     block: int = BLOCK,
     operations: tuple[int, ...] = OPERATIONS,
     grid_points: dict[str, int] | None = None,
@@ -93,8 +97,7 @@ def bench(
         name = "speedup_vs_numpy" if path == "random" else "grid_speedup_vs_numpy"
         result[name] = result[f"{path}_designs_per_s"] / result["numpy_designs_per_s"]
     costs = costing(engine, trace)
-    objectives = costs.program.outputs[len(costs.readings) :]
-    model = pruned(costs.program._replace(outputs=objectives))
+    model = pruned(costs.program._replace(outputs=costs.objectives()))
     result["fraction_of_bound"] = result["random_designs_per_s"] / bound(model, share)
     result["designs_per_s_by_operations"] = {n: figure[0] for n, figure in by_operations.items()}
     result["front_designs_per_s"] = _front_rate(space, trace)
@@ -119,21 +122,29 @@ def bench(
 
 
 def _random(engine: Evaluator, workload: Workload, chunk: int, seconds: float) -> Figure:
-    """Sampling, costing and filtering, as a sweep does it: `WORKERS` chunks in flight."""
+    """Drawing, costing and filtering, as a sweep does it."""
     begin = time.perf_counter()
     costs = costing(engine, workload)
-    archive = _filter(engine, costs.random(0, 0, chunk, no_archive(), chunk), FILTER_POINTS)
+    source = Sequence(costs, "random", 0, WORKERS * chunk, chunk)
+    return _screening(costs, source, begin, seconds)
+
+
+def _screening(costs: Costing, source: Source, begin: float, seconds: float) -> Figure:
+    """Blocks of a source, `WORKERS` in flight, with the archive of a spread of its designs."""
+    compile_both(costs, source, source.filter_points)
+    archive, spread = Archive(), np.linspace(0, source.designs - 1, CHUNK).astype(np.int64)
+    keep(archive, costs, costs.table(source.values(spread)), spread)
+    points = filtering(archive, source.filter_points)
+    blocks = [i % source.blocks for i in range(WORKERS)]
+    designs = sum(source.screen(block, points).designs for block in blocks)
     compiling = time.perf_counter() - begin
     with ThreadPoolExecutor(WORKERS) as pool:
-        starts = [worker * chunk for worker in range(WORKERS)]
-        speed, spread, _ = rate(
-            lambda: list(
-                pool.map(lambda start: costs.random(start, 0, chunk, archive, chunk), starts)
-            ),
-            WORKERS * chunk,
-            seconds,
-        )
-    return speed, spread, compiling
+
+        def run() -> Any:
+            return list(pool.map(lambda block: source.screen(block, points), blocks))
+
+        speed, spread_of_rates, _ = rate(run, designs, seconds)
+    return speed, spread_of_rates, compiling
 
 
 def _front_rate(space: Space, workload: Workload) -> float:
@@ -145,24 +156,11 @@ def _front_rate(space: Space, workload: Workload) -> float:
 
 
 def _grid(engine: Evaluator, workload: Workload, block: int, seconds: float) -> Figure:
-    """Blocks of the default grid, `WORKERS` in flight: costing and filtering, as a sweep does."""
+    """Blocks of the default grid: costing and filtering, as a sweep does it."""
     begin = time.perf_counter()
     costs = costing(engine, workload)
     axes = {p.name: p.spread(GRID_POINTS).astype(np.float32) for p in engine.space.numeric}
-    grid = Factorised(costs, axes, block)
-    sample = np.linspace(0, grid.designs - 1, CHUNK).astype(np.int64)
-    costed = costs.table(grid.values(sample), CHUNK, no_archive())
-    archive = _filter(engine, costed, FILTER)
-    size = grid.screen(0, archive)[2]
-    compiling = time.perf_counter() - begin
-    blocks = [i % grid.blocks for i in range(WORKERS)]
-    with ThreadPoolExecutor(WORKERS) as pool:
-        speed, spread, _ = rate(
-            lambda: list(pool.map(lambda i: grid.screen(i, archive), blocks)),
-            WORKERS * size,
-            seconds,
-        )
-    return speed, spread, compiling
+    return _screening(costs, Factorised(costs, axes, block), begin, seconds)
 
 
 def _gradients(engine: Evaluator, workload: Workload, seconds: float) -> Figure:
@@ -178,7 +176,7 @@ def _gradients(engine: Evaluator, workload: Workload, seconds: float) -> Figure:
 
     slope = jax.jit(jax.vmap(jax.grad(loss)))
     costs = costing(engine, workload)
-    values = costs.random(0, 0, GRADIENTS, no_archive(), GRADIENTS).parameters
+    values = _designs(costs, GRADIENTS)
     logs = {name: jnp.log(values[name]) for name in free}
     with ThreadPoolExecutor(WORKERS) as pool:
 
@@ -189,21 +187,16 @@ def _gradients(engine: Evaluator, workload: Workload, seconds: float) -> Figure:
         return rate(run, WORKERS * GRADIENTS, seconds)
 
 
+def _designs(costs: Costing, count: int) -> dict[str, np.ndarray]:
+    """Random designs, columns by name."""
+    return Sequence(costs, "random", 0, count, CHUNK).values(np.arange(count))
+
+
 def _numpy(engine: Evaluator, workload: Workload, chunk: int, seconds: float) -> Figure:
     """The plain NumPy program, on one core as NumPy runs; sampling left out in its favour."""
     model = NumpyModel(engine, workload)
-    values = costing(engine, workload).random(0, 0, chunk, no_archive(), chunk).parameters
+    values = _designs(costing(engine, workload), chunk)
     return rate(lambda: model(values), chunk, seconds)
-
-
-def _filter(engine: Evaluator, costed: Costed, most: int) -> np.ndarray:
-    """Archive points of an evaluated chunk, for the filter in a kernel."""
-    archive = Archive()
-    keep_survivors(archive, engine, costed, np.arange(len(costed.keep)))
-    points = archive.filter_points(most)
-    subset = np.full((most, points.shape[1]), np.inf, np.float32)
-    subset[: len(points)] = points
-    return subset
 
 
 def synthetic(count: int) -> Workload:

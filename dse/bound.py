@@ -21,7 +21,7 @@ from dse.program import Call, Program, Value
 from dse.sweeping import WORKERS
 from dse.timing import rate
 
-CHAINS, LENGTH, SIZE = 8, 40, 16384
+CHAINS, LENGTH, SIZE = 8, 40, 2**18  # long enough that the cost of a call is lost in it
 KINDS = {"div": "div", "sqrt": "sqrt"}
 
 

@@ -17,7 +17,7 @@ import numpy as np
 
 from dse.program import Call, Program, Value
 
-INNER = (2**13, 2**15)  # inner points: long loops, whose columns stay in the second-level cache
+INNER = (2**11, 2**13)  # inner points: long loops, whose columns stay in the second-level cache
 COSTS = {"div": 6.0, "sqrt": 10.0, "exp": 12.0, "log": 16.0}  # in multiplications
 
 

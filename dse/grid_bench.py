@@ -7,8 +7,8 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from dse.grid import grid_sweep
 from dse.space import Space
+from dse.sweeping import grid_sweep
 from hwmodels import load_workload
 
 POINTS = {

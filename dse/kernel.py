@@ -30,8 +30,9 @@ from dse.program import Call, Program, Value, pruned
 OPTIONS = {
     # The emitters that take a fusion with several results as it is.
     "xla_cpu_use_fusion_emitters": False,
-    # Nothing is to be fused besides.
-    "xla_disable_hlo_passes": "fusion",
+    # Nothing is to be fused besides, nor cut in pieces for several threads: sweeps run whole
+    # kernels side by side, which costs no waiting for each other.
+    "xla_disable_hlo_passes": "fusion,cpu-parallel-task-assigner",
     # As fast as the default here; above it LLVM's scheduler runs out of memory at 6,000 operations.
     "xla_backend_optimization_level": 1,
 }

@@ -35,6 +35,11 @@ class Parameter:
             return round(math.log2(self.high / self.low)) + 1
         return len(self.choices) if self.kind == "choice" else None
 
+    @property
+    def ends(self) -> tuple[float, float]:
+        """The smallest and the largest value; positions, for a choice."""
+        return (0.0, len(self.choices) - 1.0) if self.kind == "choice" else (self.low, self.high)
+
     def value(self, u: Any) -> Any:
         """The value at coordinate `u` in [0, 1): buildable; for a choice, its position."""
         if self.steps is not None:
@@ -68,8 +73,7 @@ class Parameter:
             value = self.low * np.exp2(np.round(np.log2(value / self.low)))
         elif self.steps is not None:
             value = np.round(value)
-        top = len(self.choices) - 1 if self.kind == "choice" else self.high
-        return np.clip(value, self.low, top)
+        return np.clip(value, *self.ends)
 
     def spread(self, points: int) -> np.ndarray:
         """At most `points` values for a grid, ends included, evenly spaced on the axis."""

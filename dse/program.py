@@ -93,6 +93,28 @@ class Builder:
         return pruned(Program(len(self.given), tuple(self._calls), tuple(outputs)))
 
 
+def interleaved(program: Program, own: Sequence[int], copies: int) -> Program:
+    """Several runs of `program` call by call, which share all inputs but those numbered `own`.
+
+    Inputs: the shared ones, then each copy's own; outputs: one copy's after the other's.
+    """
+    shared = [i for i in range(program.inputs) if i not in own]
+    inputs = len(shared) + copies * len(own)
+    names: list[dict[Value, Value]] = []
+    for copy in range(copies):
+        first = len(shared) + copy * len(own)
+        given = {Value(i): Value(place) for place, i in enumerate(shared)}
+        names.append(given | {Value(i): Value(first + place) for place, i in enumerate(own)})
+    calls: list[Call] = []
+    for call in program.calls:
+        for known in names:
+            result = known[call.result] = Value(inputs + len(calls))
+            arguments = tuple(known[v] if isinstance(v, Value) else v for v in call.arguments)
+            calls.append(call._replace(arguments=arguments, result=result))
+    outputs = [known[v] if isinstance(v, Value) else v for known in names for v in program.outputs]
+    return Program(inputs, tuple(calls), tuple(outputs))
+
+
 def unroll(function: Callable[..., Sequence[Any]], *inputs: Any) -> Program:
     """The program of `function`, whose `inputs` (examples or shapes) are scalars.
 
@@ -120,12 +142,28 @@ _SAME = ("squeeze", "reshape", "broadcast_in_dim", "copy", "copy_p", "stop_gradi
 _INNER = ("jaxpr", "call_jaxpr")
 
 
-class _Walker:
+class Recorder:
+    """Writes calls down one by one: equal ones once, and none where the result is known."""
+
     def __init__(self, inputs: int):
         self.inputs = inputs
         self.calls: list[Call] = []
         self._known: dict[Any, Value] = {}
 
+    def call(self, name: str, setting: Any, inputs: Sequence[Any]) -> Any:
+        """The result, a value or a NumPy constant; some of `inputs` is a value."""
+        known = _simplified(name, inputs)
+        if known is not None:
+            return known
+        key = (name, setting, *[v if isinstance(v, Value) else (v.dtype, v.item()) for v in inputs])
+        if key not in self._known:
+            self._known[key] = Value(self.inputs + len(self.calls))
+            arguments = tuple(v if isinstance(v, Value) else v[()] for v in inputs)
+            self.calls.append(Call(name, setting, arguments, self._known[key]))
+        return self._known[key]
+
+
+class _Walker(Recorder):
     def walk(self, jaxpr: Any, consts: Any, arguments: Any) -> list[Any]:
         """Add the calls of `jaxpr`; its results are values, or NumPy constants."""
         values: dict[Any, Any] = dict(zip(jaxpr.constvars, map(np.asarray, consts), strict=True))
@@ -159,7 +197,8 @@ class _Walker:
             name == "convert_element_type" and eqn.params["new_dtype"] == eqn.invars[0].aval.dtype
         ):
             return inputs[:1]
-        return [self._call(name, eqn.params, inputs)]
+        setting = eqn.params.get("y", eqn.params.get("new_dtype"))
+        return [self.call(name, setting, inputs)]
 
     def _scan(self, params: Any, inputs: list[Any]) -> list[Any]:
         first, last = params["num_consts"], params["num_consts"] + params["num_carry"]
@@ -177,20 +216,8 @@ class _Walker:
             raise NotImplementedError("scan: only sums are unrolled")
         return carry
 
-    def _call(self, name: str, params: Any, inputs: list[Any]) -> Any:
-        known = _simplified(name, inputs)
-        if known is not None:
-            return known
-        setting = params.get("y", params.get("new_dtype"))
-        key = (name, setting, *[v if isinstance(v, Value) else (v.dtype, v.item()) for v in inputs])
-        if key not in self._known:
-            self._known[key] = Value(self.inputs + len(self.calls))
-            arguments = tuple(v if isinstance(v, Value) else v[()] for v in inputs)
-            self.calls.append(Call(name, setting, arguments, self._known[key]))
-        return self._known[key]
 
-
-def _simplified(name: str, inputs: list[Any]) -> Any:
+def _simplified(name: str, inputs: Sequence[Any]) -> Any:
     """What a call amounts to without doing it, else None. No value is a NaN or infinite."""
     if name == "select_n":
         which, no, yes = inputs
@@ -245,7 +272,8 @@ _UFUNCS: dict[str, Callable[..., Any]] = {
     "exp2": np.exp2, "log": np.log, "log1p": np.log1p, "expm1": np.expm1, "sqrt": np.sqrt,
     "square": np.square, "pow": np.power, "floor": np.floor, "ceil": np.ceil, "round": np.rint,
     "tanh": np.tanh, "lt": np.less, "le": np.less_equal, "gt": np.greater,
-    "ge": np.greater_equal, "eq": np.equal, "ne": np.not_equal, "and": np.logical_and,
-    "or": np.logical_or, "not": np.logical_not, "is_finite": np.isfinite,
+    "ge": np.greater_equal, "eq": np.equal, "ne": np.not_equal, "and": np.bitwise_and,
+    "or": np.bitwise_or, "xor": np.bitwise_xor, "not": np.invert, "is_finite": np.isfinite,
+    "shift_left": np.left_shift, "shift_right_logical": np.right_shift,
     "select_n": lambda which, no, yes: np.where(which, yes, no),
 }  # fmt: skip

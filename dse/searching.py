@@ -26,11 +26,12 @@ import optax
 import pandas as pd
 
 from dse.archive import Archive
-from dse.costing import CHUNK, costing, no_archive
+from dse.costing import costing
 from dse.evaluating import Evaluator, Options, evaluator
 from dse.front import Front
 from dse.space import Space
-from dse.sweeping import WORKERS, Sweep, joint_front, keep_survivors, survivors_table
+from dse.survivors import as_table, keep
+from dse.sweeping import WORKERS, Sweep, joint_front
 from hwmodels import InputError, Relax
 from hwmodels.workloads.workload import Workload
 
@@ -199,19 +200,10 @@ def exact_front(
     engine: Evaluator, workload: Workload, columns: dict[str, np.ndarray], first: int
 ) -> pd.DataFrame:
     """The front of the given designs, evaluated exactly; numbered from `first`."""
-    dimensions = len(engine.objectives)
-    archive, costs = Archive(dimensions), costing(engine, workload)
+    archive, costs = Archive(len(engine.objectives)), costing(engine, workload)
     count = len(next(iter(columns.values())))
-    for offset in range(0, count, CHUNK):
-        size = min(CHUNK, count - offset)
-        padded = {
-            name: np.resize(column[offset : offset + size], CHUNK)
-            for name, column in columns.items()
-        }
-        costed = costs.table(padded, size, no_archive(dimensions))
-        keep_survivors(archive, engine, costed, np.arange(CHUNK) + first + offset)
-    table = survivors_table(engine, archive)
-    return table.assign(source="gradient") if len(table) else table
+    keep(archive, costs, costs.table(columns), np.arange(count) + first)
+    return as_table(engine.space, engine.static, archive.finish(), "gradient")
 
 
 def _most_promising(

@@ -1,91 +1,40 @@
-"""Random sweeps: millions of designs to an exact front, in chunks, over every structure."""
+"""Sweeps in one process: millions of designs to an exact front, over every structure.
+
+`sweep` draws designs, `grid_sweep` takes every combination, `table_sweep` those of a table. All
+three run the units of a `Job`, two at a time: one compiles or merges while the other computes.
+"""
 
 from __future__ import annotations
 
 import collections
-import functools
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 import pandas as pd
 
-from dse.archive import Archive
-from dse.costing import CHUNK, FILTER_POINTS, Costed, Costing, costing, no_archive
-from dse.evaluating import Evaluator, Options, evaluator
+from dse.archive import Archive, Survivors
+from dse.census import Census
+from dse.evaluating import Options
 from dse.front import Front, Objective
+from dse.job import Found, Job, Unit, known_points
+from dse.sampling import GRID_LIMIT, Grid, Sampled, Sampling, Table
 from dse.space import Space
 from hwmodels import InputError
 from hwmodels.workloads.workload import Workload
 
 Result = TypeVar("Result")
 Progress = Callable[[int, int], None]  # designs done, survivors held
-REFRESH = 512  # chunks between choices of the points that filter, once the first are past
-EXPLAINED = 1_000_000  # designs whose limits are counted one by one when none is feasible
-WORKERS = 2  # structures in flight: one compiles or merges while the other computes
-
-
-@dataclass
-class Census:
-    """How many designs there were and met every limit; where none did, `met`: how many met each
-    limit, `best`: the best margin of each, `nearest`: all margins of the design that is nearest."""
-
-    designs: int = 0
-    feasible: int = 0
-    met: dict[str, int] = field(default_factory=dict)
-    best: dict[str, float] = field(default_factory=dict)
-    nearest: dict[str, float] = field(default_factory=dict)
-
-    def explain(self, margins: dict[str, np.ndarray]) -> None:
-        """Count the limits of a chunk without a feasible design."""
-        worst = functools.reduce(np.minimum, margins.values())
-        nearest = {name: float(margin[worst.argmax()]) for name, margin in margins.items()}
-        self._keep_nearest(nearest)
-        for name, margin in margins.items():
-            self.met[name] = self.met.get(name, 0) + int((margin >= 0).sum())
-            self.best[name] = max(self.best.get(name, -np.inf), float(margin.max()))
-
-    def merge(self, other: Census) -> None:
-        """Add another structure's or variant's counts."""
-        self.designs += other.designs
-        self.feasible += other.feasible
-        for name, count in other.met.items():
-            self.met[name] = self.met.get(name, 0) + count
-            self.best[name] = max(self.best.get(name, -np.inf), other.best[name])
-        if other.nearest:
-            self._keep_nearest(other.nearest)
-
-    def _keep_nearest(self, other: dict[str, float]) -> None:
-        if not self.nearest or min(other.values()) > min(self.nearest.values()):
-            self.nearest = other
-
-    def check(self) -> None:
-        """Raise `InputError` if no design was feasible: what eliminates all, and by how much."""
-        if self.feasible or not self.designs:
-            return
-        alone = {label: self.best[label] for label, count in self.met.items() if count == 0}
-        if alone:
-            label = min(alone, key=lambda name: alone[name])
-            raise InputError(
-                f"budget {label}",
-                f"0 of {self.designs:,} designs meet it",
-                f"the best misses it by {-alone[label]:.1%}: loosen it or widen the space",
-            )
-        missed = {label: m for label, m in self.nearest.items() if m < 0}
-        misses = ", ".join(f"{label} by {-m:.1%}" for label, m in sorted(missed.items()))
-        raise InputError(
-            "budgets together",
-            f"0 of {self.designs:,} designs meet all (each alone is met by some)",
-            f"the nearest misses {misses}: loosen one",
-        )
+EXPLAINED = 2**18  # designs of a structure whose limits are counted when no design meets all
+WORKERS = 2  # units in flight
 
 
 @dataclass(frozen=True)
 class Sweep:
-    """The result of `sweep`.
+    """The result of a sweep.
 
     `front`: the joint exact front; `variant_fronts`: each variant's own front (tables);
     `census`: counts; `designs`, `wall_s`, `designs_per_s` (compilation included).
@@ -113,86 +62,157 @@ def sweep(
     *,
     designs: int = 1_000_000,
     seed: int = 0,
+    sampler: str = "random",
     options: Options | None = None,
-    chunk: int = CHUNK,
+    chunk: int | None = None,
     progress: Progress | None = None,
 ) -> Sweep:
-    """Evaluate `designs` random designs, split evenly over spaces and their structures.
+    """Evaluate `designs` designs drawn at random, split evenly over spaces and their structures.
 
-    The result depends on the spaces, the workload, `designs` and `seed` only, not on `chunk` or
-    on the number of processors. `progress(done, held)` is called after every chunk.
+    sampler: "random", "latin" (Latin hypercubes) or "sobol". The result depends on the spaces, the
+    workload, `designs`, `seed` and `sampler` only, not on `chunk` or on the number of processors.
+    `progress(done, held)` is called after every chunk.
 
     Raises:
       InputError: nothing to evaluate, or no design meets the limits (which one eliminates all,
         and by how much the best misses it).
     """
-    spaces = [space] if isinstance(space, Space) else list(space)
-    if not spaces:
-        raise InputError("space", "none", "at least one space")
-    cases = [(s, static) for s in spaces for static in s.structures()]
-    for name, value, low in (("designs", designs, len(cases)), ("chunk", chunk, 1)):
-        if value < low:
-            raise InputError(name, value, f"allowed: >= {low}")
-    if not 0 <= seed < 2**32:
-        raise InputError("seed", seed, "allowed: 0 to 4294967295")
-    if designs > 2**32:
-        raise InputError("designs", designs, "allowed: at most 4294967296, the sampler's range")
-    begin, options = time.perf_counter(), options or Options()
-    shares = np.diff(np.linspace(0, designs, len(cases) + 1).astype(np.int64))
-    starts = np.concatenate([[0], np.cumsum(shares)[:-1]])
-    workers = max(WORKERS // len(cases), 1)
-    done = [0] * len(cases)
-    held = [0] * len(cases)
+    return _run(space, workload, Sampled(sampler, designs, seed), options, chunk, progress)
 
-    def run(i: int) -> tuple[pd.DataFrame, Census]:
-        s, static = cases[i]
-        costs = costing(evaluator(s, static, workload.training, options), workload)
+
+def grid_sweep(
+    space: Space | Sequence[Space],
+    workload: Workload,
+    *,
+    points: int | Mapping[str, int] = 4,
+    options: Options | None = None,
+    limit: int = GRID_LIMIT,
+    block: int | None = None,
+    progress: Progress | None = None,
+) -> Sweep:
+    """Evaluate every combination of `points` values of each parameter, for every structure.
+
+    Args:
+      points: values of an axis, at most (discrete parameters may have fewer), ends included; a
+        mapping by parameter name gives others than the default, 4.
+      limit: the largest number of designs accepted.
+      block: designs evaluated at once; the result does not depend on it.
+
+    Designs are numbered row-major over `space.numeric`, structure after structure.
+
+    Raises:
+      InputError: fewer than 2 points, an unknown parameter, more designs than `limit`, or no
+        design meets the limits (as `sweep`).
+    """
+    if isinstance(points, Mapping):
+        grid = Grid(tuple(points.items()), limit=limit)
+    else:
+        grid = Grid(others=points, limit=limit)
+    return _run(space, workload, grid, options, block, progress)
+
+
+def table_sweep(
+    space: Space | Sequence[Space],
+    workload: Workload,
+    table: pd.DataFrame,
+    *,
+    options: Options | None = None,
+    progress: Progress | None = None,
+) -> Sweep:
+    """Evaluate given designs, a row each: see `dse.sampling.Table`. Numbers are rows from 0."""
+    return _run(space, workload, Table(table), options, None, progress)
+
+
+def _run(
+    space: Space | Sequence[Space],
+    workload: Workload,
+    sampling: Sampling,
+    options: Options | None,
+    chunk: int | None,
+    progress: Progress | None,
+) -> Sweep:
+    spaces = (space,) if isinstance(space, Space) else tuple(space)
+    return run(Job(spaces, workload, sampling, options or Options(), chunk), progress)
+
+
+def run(job: Job, progress: Progress | None = None) -> Sweep:
+    """All units of a job, here and now. Raises `InputError` as `sweep` does."""
+    check(job)
+    begin = time.perf_counter()
+    gathering = Gathering(job)
+    done: dict[Unit, int] = {}
+    held: dict[Unit, int] = {}
+
+    def work(unit: Unit) -> Callable[[], tuple[Unit, Found]]:
+        known = gathering.known(unit.case)
 
         def report(count: int, survivors: int) -> None:
-            done[i], held[i] = count, survivors
+            done[unit], held[unit] = count, survivors
             if progress is not None:
-                progress(sum(done), sum(held))
+                progress(sum(done.values()), sum(held.values()))
 
-        return _run_structure(costs, int(starts[i]), int(shares[i]), seed, chunk, workers, report)
+        return lambda: (unit, job.run(unit, known, report))
 
-    with ThreadPoolExecutor(WORKERS) as pool:
-        results = list(pool.map(run, range(len(cases))))
-    if not any(census.feasible for _, census in results):
-        for (s, static), start, share, (_, census) in zip(
-            cases, starts, shares, results, strict=True
-        ):
-            costs = costing(evaluator(s, static, workload.training, options), workload)
-            _explain(costs, int(start), int(share), seed, chunk, census)
-    return gather([s.variant for s, _ in cases], results, options, begin)
+    for unit, found in in_flight(WORKERS, (work(unit) for unit in job.units(WORKERS))):
+        gathering.add(unit, found)
+    return gathering.finish(time.perf_counter() - begin)
 
 
-def gather(
-    variants: Sequence[str],
-    results: Sequence[tuple[pd.DataFrame, Census]],
-    options: Options,
-    begin: float,
-) -> Sweep:
-    """One result of the tables and censuses of structures; `begin`: when the sweep did.
+def check(job: Job) -> None:
+    """Raise `InputError` for a job with nothing to do."""
+    if not job.spaces:
+        raise InputError("space", "none", "at least one space")
+    if job.chunk is not None and job.chunk < 1:
+        raise InputError("chunk", job.chunk, "allowed: >= 1")
+    _ = job.cases
 
-    Raises `InputError` if no design meets the limits.
-    """
-    census = Census()
-    tables: dict[str, list[pd.DataFrame]] = {}
-    for variant, (table, counts) in zip(variants, results, strict=True):
-        census.merge(counts)
-        tables.setdefault(variant, []).append(table)
-    census.check()
-    own = {variant: pd.concat(parts, ignore_index=True) for variant, parts in tables.items()}
-    return Sweep(
-        front=joint_front(own, options.objectives),
-        variant_fronts={
-            variant: Front.from_table(table, options.objectives)
-            for variant, table in own.items()
-            if len(table)
-        },
-        census=census,
-        wall_s=time.perf_counter() - begin,
-    )
+
+class Gathering:
+    """What the units of a job have found so far."""
+
+    def __init__(self, job: Job):
+        self.job = job
+        self._archives = [Archive(len(job.options.objectives)) for _ in job.cases]
+        self.census = Census()
+
+    def add(self, unit: Unit, found: Found) -> None:
+        """The result of a unit, each once, in any order."""
+        survivors = found.survivors
+        self._archives[unit.case].add(survivors.points, survivors.indices, survivors.payload)
+        self.census.merge(Census(found.designs, found.feasible))
+
+    def known(self, case: int) -> Survivors | None:
+        """What the next unit of a case is to know; None at first."""
+        archive = self._archives[case]
+        return known_points(archive) if archive.size else None
+
+    @property
+    def size(self) -> int:
+        """Designs on the fronts of all structures, or waiting to be merged."""
+        return sum(archive.size for archive in self._archives)
+
+    def finish(self, seconds: float) -> Sweep:
+        """The fronts. Raises `InputError` if no design meets the limits."""
+        job, census = self.job, self.census
+        if not census.feasible:
+            for number in range(len(job.cases)):
+                explain(job, number, census)
+            census.check()
+        tables: dict[str, list[pd.DataFrame]] = {}
+        for number, (case, archive) in enumerate(zip(job.cases, self._archives, strict=True)):
+            table = job.table(number, archive.finish())
+            tables.setdefault(case.space.variant, []).append(table)
+        own = {variant: pd.concat(parts, ignore_index=True) for variant, parts in tables.items()}
+        return Sweep(
+            front=joint_front(own, job.options.objectives),
+            variant_fronts={
+                variant: Front.from_table(table, job.options.objectives)
+                for variant, table in own.items()
+                if len(table)
+            },
+            census=census,
+            wall_s=seconds,
+        )
 
 
 def joint_front(tables: dict[str, pd.DataFrame], objectives: tuple[Objective, ...]) -> Front:
@@ -203,33 +223,8 @@ def joint_front(tables: dict[str, pd.DataFrame], objectives: tuple[Objective, ..
     return Front.from_table(ordered, objectives)
 
 
-def _run_structure(
-    costs: Costing, first: int, count: int, seed: int, chunk: int, workers: int, report: Progress
-) -> tuple[pd.DataFrame, Census]:
-    dimensions = len(costs.engine.objectives)
-    archive, census, subset = Archive(dimensions), Census(count), no_archive(dimensions)
-
-    def job(offset: int) -> Callable[[], Costed]:
-        size, filter_points = min(chunk, count - offset), subset
-        return lambda: costs.random(first + offset, seed, size, filter_points, chunk)
-
-    offsets = range(0, count, chunk)
-    for number, costed in enumerate(in_flight(workers, (job(offset) for offset in offsets))):
-        offset = offsets[number]
-        census.feasible += int(np.count_nonzero(costed.feasible))
-        keep_survivors(archive, costs.engine, costed, np.arange(chunk) + first + offset)
-        if refreshes(number):
-            subset = filtering(archive, dimensions, FILTER_POINTS)
-        report(min(offset + chunk, count), archive.size)
-    return survivors_table(costs.engine, archive), census
-
-
 def in_flight(workers: int, jobs: Iterable[Callable[[], Result]]) -> Iterator[Result]:
     """Results of `jobs` in their order, `workers` at work; a job is taken when it starts."""
-    if workers == 1:
-        for job in jobs:
-            yield job()
-        return
     with ThreadPoolExecutor(workers) as pool:
         pending: collections.deque[Future[Result]] = collections.deque()
         for job in jobs:
@@ -240,51 +235,13 @@ def in_flight(workers: int, jobs: Iterable[Callable[[], Result]]) -> Iterator[Re
             yield pending.popleft().result()
 
 
-def refreshes(number: int) -> bool:
-    """Whether the points that filter are chosen again after chunk `number`: often at first."""
-    done = number + 1
-    return done & (done - 1) == 0 or done % REFRESH == 0
-
-
-def _explain(costs: Costing, first: int, count: int, seed: int, chunk: int, census: Census) -> None:
-    nothing = no_archive(len(costs.engine.objectives))
-    for offset in range(0, min(count, EXPLAINED), chunk):
-        size = min(chunk, count - offset)
-        costed = costs.random(first + offset, seed, size, nothing, chunk)
-        margins = costs.margins(costed.parameters)
-        census.explain({name: margin[:size] for name, margin in margins.items()})
-
-
-def filtering(archive: Archive, dimensions: int, most: int) -> np.ndarray:
-    """`most` archive points that a kernel compares with."""
-    subset = np.full((most, dimensions), np.inf, np.float32)
-    points = archive.filter_points(most)
-    subset[: len(points)] = points
-    return subset
-
-
-def keep_survivors(
-    archive: Archive, engine: Evaluator, costed: Costed, numbers: np.ndarray
-) -> None:
-    """Add what a kernel kept of the designs `numbers` to the archive."""
-    rows = np.flatnonzero(costed.keep)
-    payload = {f"value {k}": v[rows] for k, v in costed.parameters.items()}
-    payload |= {f"metric {k}": v[rows] for k, v in costed.readings.items()}
-    points = engine.points({name: column[rows] for name, column in costed.readings.items()})
-    archive.add(np.stack(points, axis=-1), numbers[rows], payload)
-
-
-def survivors_table(engine: Evaluator, archive: Archive) -> pd.DataFrame:
-    """The archive's designs as a table: variant, structure, parameters, metrics, design index."""
-    indices, _, payload = archive.finish()
-    values = {k[6:]: v for k, v in payload.items() if k.startswith("value ")}
-    if not len(indices):
-        return pd.DataFrame()
-    columns: dict[str, Any] = {
-        "variant": engine.space.variant,
-        "design": indices,
-        "source": "sweep",
-    }
-    columns |= engine.space.readable(values, engine.static)
-    columns |= {k[7:]: v.astype(float) for k, v in payload.items() if k.startswith("metric ")}
-    return pd.DataFrame(columns)
+def explain(job: Job, number: int, census: Census) -> None:
+    """Count the limits of a spread of a case, none of whose designs meets all."""
+    source, costs = job.source(number), job.costing(number)
+    spread = np.unique(
+        np.linspace(0, source.designs - 1, min(EXPLAINED, source.designs)).astype(np.int64)
+    )
+    for begin in range(0, len(spread), EXPLAINED // 8):
+        designs = spread[begin : begin + EXPLAINED // 8]
+        margins = costs.margins(source.values(np.resize(designs, EXPLAINED // 8)))
+        census.explain({name: margin[: len(designs)] for name, margin in margins.items()})

@@ -10,12 +10,14 @@ from hypothesis import strategies as st
 import dse
 from dse import factoring
 from dse.bench import synthetic
-from dse.costing import costing, no_archive
+from dse.costing import costing
 from dse.evaluating import evaluator
 from dse.factoring import factored
+from dse.factorised import Factorised
 from dse.front import OBJECTIVES, Front
-from dse.grid import FILTER, TOLERANCE, Factorised, grid_sweep
 from dse.program import numpy_rule, unroll
+from dse.screening import TOLERANCE
+from dse.sweeping import grid_sweep
 from hwmodels import InputError
 
 POINTS = {"clock_GHz": 5, "lanes": 3, "sram_capacity_MiB": 4}
@@ -56,10 +58,10 @@ def flat(workload):
     tables = []
     for structure in SPACE.structures():
         engine = evaluator(SPACE, structure, True, dse.Options())
-        out = costing(engine, workload).table(values, DESIGNS, no_archive())
+        out = costing(engine, workload).table(values)
         columns = {name: np.asarray(v, float) for name, v in out.readings.items()}
         columns |= engine.space.readable(values, structure)
-        tables.append(pd.DataFrame(columns).assign(feasible=out.keep))
+        tables.append(pd.DataFrame(columns).assign(feasible=out.feasible))
     table = pd.concat(tables, ignore_index=True)
     return table.assign(design=np.arange(len(table)))
 
@@ -88,7 +90,7 @@ def factorised(workload, monkeypatch):
 def test_factorised_program_agrees_with_the_flat_one(factorised, flat):
     # Each archive row beats exactly the designs that it betters by more than the tolerance.
     points = np.stack([flat[o.column] * (-1 if o.maximise else 1) for o in OBJECTIVES], axis=1)
-    rows = np.full((FILTER, 3), np.inf, np.float32)
+    rows = np.full((5, 3), np.inf, np.float32)
     rows[:3] = points[[7, 100, 301]]
     first = flat[:DESIGNS]
     beaten = (rows[:, None] < points - TOLERANCE * abs(points)).all(axis=2).any(axis=0)
@@ -105,7 +107,7 @@ def test_factorised_program_agrees_with_the_flat_one(factorised, flat):
 @pytest.mark.parametrize("block", [1, 7, 60, 144, 10**6])
 def test_blocks_cover_every_design_once(factorised, block):
     grid = factorised(block)
-    nothing = np.full((FILTER, 3), np.inf, np.float32)
+    nothing = np.full((5, 3), np.inf, np.float32)
     everything = np.sort(np.concatenate([grid.screen(i, nothing)[0] for i in range(grid.blocks)]))
     whole = factorised(10**6).screen(0, nothing)[0]
     np.testing.assert_array_equal(everything, np.sort(whole))
@@ -119,7 +121,7 @@ def test_factoring_moves_what_it_can_out_of_the_loop():
         return [cycles / scale, jnp.log(cycles), v]
 
     program = unroll(function, *[jnp.float32(1)] * 4)
-    parts = factored(program, [50, 50, 100, 100])
+    parts = factored(program, [30, 30, 60, 100])
     assert parts.inner == (2, 3)
     assert [call.name for call in parts.mixed.calls] == ["mul"]  # by a reciprocal from outside
     columns = np.float32([3, 5]), np.float32([2, 7])

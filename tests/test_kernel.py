@@ -9,11 +9,12 @@ from hypothesis import strategies as st
 
 import dse
 from dse.bench import synthetic
-from dse.costing import costing, no_archive
+from dse.costing import costing
 from dse.evaluating import evaluator
-from dse.front import non_dominated
 from dse.kernel import OPTIONS, loop, strengthened
 from dse.program import Builder, Program, Value, numpy_rule, unroll
+from dse.screening import TOLERANCE, beaten
+from dse.sources import Sequence
 
 F = jnp.float32
 
@@ -120,38 +121,60 @@ def costs():
     return costing(engine, synthetic(3))
 
 
-def test_given_and_drawn_designs_are_costed_alike(costs):
-    drawn = costs.random(40, 7, 300, no_archive(), 320)
-    given = costs.table(drawn.parameters, 300, no_archive())
-    for name, column in drawn.readings.items():
-        np.testing.assert_array_equal(column, given.readings[name])
-    np.testing.assert_array_equal(drawn.keep, given.keep)
-    assert 0 < drawn.feasible.sum() < 300
-    assert not drawn.feasible[300:].any()
-
-
 @pytest.mark.parametrize("size", [16, 100, 333])
 def test_chunks_do_not_change_a_bit(costs, size):
-    whole = costs.random(0, 3, 333, no_archive(), 333)
-    part = costs.random(100, 3, size, no_archive(), size)
-    for name, column in (whole.parameters | whole.readings).items():
-        kept = min(size, 233)
-        np.testing.assert_array_equal(
-            column[100 : 100 + kept], (part.parameters | part.readings)[name][:kept], err_msg=name
-        )
+    values = Sequence(costs, "random", 3, 333, 64).values(np.arange(333))
+    whole = costs.table(values)
+    part = costs.table({name: column[100 : 100 + size] for name, column in values.items()})
+    for name, column in whole.readings.items():
+        np.testing.assert_array_equal(column[100 : 100 + size], part.readings[name], err_msg=name)
+    np.testing.assert_array_equal(whole.feasible[100 : 100 + size], part.feasible)
+    assert 0 < whole.feasible.sum() < 333
 
 
-def test_the_filter_drops_what_is_beaten_and_keeps_equals(costs):
-    drawn = costs.random(0, 1, 400, no_archive(), 400)
-    points = np.stack(costs.engine.points(drawn.readings), axis=-1)
-    rows = np.flatnonzero(drawn.keep)
-    archive = no_archive()
+def test_more_than_a_chunk_is_costed(costs, monkeypatch):
+    values = Sequence(costs, "random", 3, 333, 64).values(np.arange(333))
+    whole = costs.table(values)
+    monkeypatch.setattr("dse.costing.CHUNK", 100)
+    cut = costs.table(values)
+    for name, column in whole.readings.items():
+        np.testing.assert_array_equal(column, cut.readings[name])
+
+
+def test_no_designs_are_costed_too(costs):
+    none = costs.table({name: np.empty(0) for name in costs.names})
+    assert none.feasible.shape == (0,)
+    assert set(none.readings) == set(costs.readings)
+
+
+@pytest.mark.parametrize("sampler", ["random", "latin", "sobol"])
+def test_a_screen_keeps_what_is_feasible_and_not_clearly_beaten(costs, sampler):
+    source = Sequence(costs, sampler, 1, 400, 128)
+    numbers = np.arange(400)
+    out = costs.table(source.values(numbers))
+    points = np.stack(costs.engine.points(out.readings), axis=-1)
+    rows = np.flatnonzero(out.feasible)
+    archive = np.full((5, 3), np.inf, np.float32)
     archive[:2] = points[rows[[3, 11]]]
-    kept = costs.random(0, 1, 400, archive, 400).keep
-    for i in rows:
-        beaten = ((archive <= points[i]).all(axis=1) & (archive < points[i]).any(axis=1)).any()
-        assert kept[i] == (not beaten)
-    assert non_dominated(points[rows]).sum() <= kept.sum()
+    screened = [source.screen(block, archive) for block in range(source.blocks)]
+    kept = np.concatenate([s.numbers for s in screened])
+    slack = TOLERANCE * np.abs(points)
+    clearly = (archive[:, None] < points - 2 * slack).all(axis=2).any(axis=0)
+    barely = (archive[:, None] < points).all(axis=2).any(axis=0)
+    assert set(rows[~barely[rows]]) <= set(kept)
+    assert not set(rows[clearly[rows]]) & set(kept)
+    assert clearly[rows].any()
+    assert sum(s.feasible for s in screened) == len(rows)
+    assert sum(s.designs for s in screened) == 400
+
+
+def test_the_sieve_drops_what_is_beaten_and_keeps_equals():
+    rng = np.random.default_rng(0)
+    points, archive = rng.integers(0, 5, (300, 3)), rng.integers(0, 5, (9, 3))
+    found = beaten(list(points.T.astype(np.float32)), archive)
+    no_worse = (archive[:, None] <= points).all(axis=2)
+    better = (archive[:, None] < points).any(axis=2)
+    np.testing.assert_array_equal(found, (no_worse & better).any(axis=0))
 
 
 def test_program_outputs_may_be_inputs_or_constants():

@@ -9,10 +9,11 @@ import pytest
 
 import dse
 from dse.bench import synthetic
-from dse.costing import costing, no_archive
+from dse.costing import costing
 from dse.evaluating import evaluator
 from dse.numpy_model import NumpyModel
 from dse.parameter import Parameter
+from dse.sources import Sequence
 
 N = 1024
 
@@ -23,7 +24,8 @@ def test_agrees_with_the_compiled_program(variant):
     space = dse.default_space(variant)
     engine = evaluator(space, space.structures()[-1], True, dse.Options())
     model = NumpyModel(engine, workload)
-    out = costing(engine, workload).random(5, 3, N, no_archive(), N)
+    costs = costing(engine, workload)
+    out = costs.table(Sequence(costs, "random", 3, N, N).values(np.arange(N)))
     points, feasible = model(out.parameters)
     expected = np.stack(engine.points(out.readings), axis=-1)
     assert points.dtype == np.float32
@@ -34,7 +36,7 @@ def test_agrees_with_the_compiled_program(variant):
     assert same[:, 2].mean() > 0.99
     # A clock under a cap that static power nearly fills is a difference of close numbers.
     assert np.abs(points / expected - 1)[:, :2].max() < 5e-5
-    np.testing.assert_array_equal(feasible, out.keep)
+    np.testing.assert_array_equal(feasible, out.feasible)
     assert 100 < model.calls < 2000
 
 

@@ -6,10 +6,11 @@ import pytest
 
 import dse
 from dse.bench import synthetic
-from dse.costing import costing, no_archive
+from dse.census import Census
+from dse.costing import costing
 from dse.evaluating import evaluator
 from dse.front import OBJECTIVES
-from dse.sweeping import Census
+from dse.sources import Sequence
 from hwmodels import InputError, evaluate
 
 SPACE = dse.Space(
@@ -51,10 +52,7 @@ def test_seed_decides(result, workload):
 
 def test_front_equals_brute_force_over_single_evaluations(result, workload):
     engine = costing(evaluator(SPACE, {}, True, dse.Options()), workload)
-    values = {
-        name: np.asarray(column)
-        for name, column in engine.random(0, SEED, 256, no_archive(), 256).parameters.items()
-    }
+    values = Sequence(engine, "random", SEED, 256, 256).values(np.arange(256))
     rows = []
     for i in range(256):
         chip, fleet = SPACE.build({name: column[i] for name, column in values.items()}, {})
@@ -84,25 +82,47 @@ def test_front_equals_brute_force_over_single_evaluations(result, workload):
 
 def test_a_design_number_reproduces_its_values_and_metrics(result, workload):
     engine = costing(evaluator(SPACE, {}, True, dse.Options()), workload)
+    source = Sequence(engine, "random", SEED, DESIGNS, 256)
     for design in result.front.table["design"].to_numpy()[[0, -1]]:
-        values = engine.random(design, SEED, 256, no_archive(), 256).parameters
+        values = source.values(np.asarray([design]))
         row = result.front.table.set_index("design").loc[design]
-        readable = SPACE.readable({k: np.asarray(v)[:1] for k, v in values.items()}, {})
+        readable = SPACE.readable(values, {})
         for name in SPACE.names:
             assert readable[name][0] == row[name]
-        out = engine.table(values, 256, no_archive())
+        out = engine.table(values)
         for objective in OBJECTIVES:
             assert float(out.readings[objective.column][0]) == row[objective.column]
 
 
-def test_padding_does_not_count(workload):
-    engine = costing(evaluator(SPACE, {}, True, dse.Options()), workload)
-    values = engine.random(0, SEED, 256, no_archive(), 256).parameters
-    out = engine.table(values, 40, no_archive())
-    whole = engine.table(values, 256, no_archive())
-    np.testing.assert_array_equal(out.keep[:40], whole.keep[:40])
-    assert not out.keep[40:].any()
-    assert out.feasible.sum() == whole.keep[:40].sum()
+@pytest.mark.parametrize("sampler", ["latin", "sobol"])
+def test_other_samplers_do_not_depend_on_chunks_either(workload, sampler):
+    one, two = (
+        dse.sweep(SPACE, workload, designs=DESIGNS, sampler=sampler, chunk=chunk)
+        for chunk in (64, 256)
+    )
+    pd.testing.assert_frame_equal(one.front.table, two.front.table, check_exact=True)
+
+
+def test_a_front_given_as_a_table_is_itself(result, workload):
+    table = result.front.table
+    again = dse.table_sweep(SPACE, workload, table).front.table
+    assert again["design"].tolist() == list(range(len(table)))
+    same = [name for name in table if name != "design"]
+    pd.testing.assert_frame_equal(again[same], table[same], check_exact=True)
+
+
+def test_bad_tables_are_named(result, workload):
+    table = result.front.table
+    with pytest.raises(InputError, match=r"^table: got .*needs a column lanes"):
+        dse.table_sweep(SPACE, workload, table.drop(columns="lanes"))
+    with pytest.raises(InputError, match=r"^table row 2, clock_GHz: got 9.*0\.3 to 1\.7"):
+        dse.table_sweep(SPACE, workload, table.assign(clock_GHz=[0.5, 9] + [1] * (len(table) - 2)))
+    with pytest.raises(InputError, match=r"^table row 1, dram_kind: got mud.*lpddr5"):
+        dse.table_sweep(SPACE, workload, table.assign(dram_kind="mud"))
+    with pytest.raises(InputError, match=r"^table: got .*row 1 belongs to none"):
+        dse.table_sweep(SPACE, workload, table.assign(variant="simt"))
+    with pytest.raises(InputError, match=r"^table: got no rows"):
+        dse.table_sweep(SPACE, workload, table.iloc[:0])
 
 
 def test_impossible_budget_names_the_constraint_and_the_miss(workload):
@@ -157,6 +177,8 @@ def test_an_unknown_budget_is_named():
         ({"chunk": 0}, "chunk"),
         ({"seed": -1}, "seed"),
         ({"designs": 2**32 + 1}, "designs"),
+        ({"designs": 2**31, "sampler": "sobol"}, "designs"),
+        ({"sampler": "halton"}, "sampler"),
     ],
 )
 def test_bad_arguments_are_named(workload, arguments, field):

@@ -209,8 +209,8 @@ def _compiled(chip: Composed, totals: Any, *, residency: str) -> tuple[Any, ...]
     chip = jax.tree.map(lambda x: jnp.asarray(x, jnp.result_type(float)), chip)
     rates = prepare(chip, totals, EXACT, runtime="none", residency=residency)
     return (
-        rates.period, rates.compute_period, rates.own, rates.dram_period, rates.dram_energy,
-        sum(rates.mac_energy.values()), rates.away,
+        rates.period, rates.period * rates.compute_stretch, rates.own, rates.dram_period,
+        rates.dram_energy, sum(rates.mac_energy.values()), rates.away,
     )  # fmt: skip
 
 

@@ -35,8 +35,9 @@ LAUNCH_S = {"eager": 5e-6, "graph": 1e-6, "none": 0.0, "alone": 0.0}
 class Rates:
     """Per-design numbers that all operations share (SI).
 
-    `period` [s] of the clock, `compute_period` of a busy cycle of the compute units, and per byte
-    of buffer and DRAM and per slot of the vector unit;
+    `period` [s] of the clock; in clock cycles, `compute_stretch` of a busy cycle of the compute
+    units, `buffer_cycles` of a byte of the buffer and `slot_cycles` of a slot of the vector unit;
+    `dram_period` [s] of a byte;
     energies per byte, multiply-accumulate (by part) and slot; `busy_energy` by part, of a cycle in
     which all parts work at their full rate, clock and DRAM apart; `resident`: shares by role, and
     `away` the rest, then that of inputs; `exposed`: share of the shorter of DRAM and other work
@@ -46,9 +47,9 @@ class Rates:
 
     clock: Any
     period: Any
-    compute_period: Any
-    buffer_period: Any
-    slot_period: Any
+    compute_stretch: Any
+    buffer_cycles: Any
+    slot_cycles: Any
     dram_period: Any
     exposed: Any
     dram_latency: Any
@@ -117,7 +118,6 @@ def prepare(
     constant = sum(steady.values()) + dram_energy * dram_bandwidth
     capped = jnp.maximum((chip.tdp - constant) / per_cycle, SMALLEST_CLOCK)
     clock = relax.minimum(chip.clock, capped)
-    period = 1.0 / clock
 
     share = RESIDENT_SHARE if residency == "warm" else 0.0
     room = share * chip.sram.capacity
@@ -131,10 +131,10 @@ def prepare(
         away = tuple(jnp.zeros_like(share) for share in resident)
     return Rates(
         clock=clock,
-        period=period,
-        compute_period=period / tuning.compute_efficiency,
-        buffer_period=period / chip.sram.bandwidth,
-        slot_period=period / vector_rate,
+        period=1.0 / clock,
+        compute_stretch=1.0 / tuning.compute_efficiency,
+        buffer_cycles=1.0 / chip.sram.bandwidth,
+        slot_cycles=1.0 / vector_rate,
         dram_period=1.0 / (dram_bandwidth * tuning.dram_efficiency) if chip.HAS_DRAM else 0.0,
         exposed=1.0 - tuning.overlap,
         dram_latency=chip.dram.latency,

@@ -79,7 +79,7 @@ def row_costs(
 
     def product(op: Any, marks: Marks) -> Any:
         slower = 1.0 + marks.core * (1.0 / attention - 1.0)
-        own = dataclasses.replace(rates, compute_period=rates.compute_period * slower)
+        own = dataclasses.replace(rates, compute_stretch=rates.compute_stretch * slower)
         work = contraction_work(chip, own, contraction_part(op, marks, cut, samples), EXACT)
         return _costs(own, work, marks, cut, samples)
 

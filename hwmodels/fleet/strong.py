@@ -72,12 +72,12 @@ def strong_throughput(
     """
     batch = parts.operations.totals.samples[0]
 
-    def throughput(part: tuple[Any, Operations]) -> Any:
+    def better(best: Any, part: tuple[Any, Operations]) -> tuple[Any, None]:
         chips, operations = part
         scaling = model(chip, operations, fleet, relax, **options).scaling
         alone = chips <= 1.0
         joins = jnp.where(alone, 1.0, scaling.joins(chips, relax))
         waiting = jnp.where(alone, 0.0, scaling.waiting(jnp.maximum(chips, 2.0), relax))
-        return joins * batch / (scaling.time + waiting)
+        return relax.maximum(best, joins * batch / (scaling.time + waiting)), None
 
-    return relax.maximum(*jax.lax.map(throughput, (parts.chips, parts.operations)))
+    return jax.lax.scan(better, jnp.zeros_like(batch), (parts.chips, parts.operations))[0]
