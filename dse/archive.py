@@ -25,11 +25,17 @@ class Archive:
 
     Chunks wait in a buffer that is merged when it outgrows the front (or 4,096 rows), so a point
     costs O(log n) amortised. The result depends on neither chunking nor order.
+
+    With `epsilon` above 0 the front is approximate: the space of the objectives' logarithms is cut
+    into boxes whose sides are factors of 1 + epsilon, and one design stays in each box that no
+    other dominates: the one with the smallest sum of logarithms. Every design is then matched by
+    one that is at most 1 + epsilon times worse on every axis (Laumanns et al., 2002).
     """
 
     _BUFFER, _SAMPLE, _CANDIDATES, _GREEDY = 4096, 2048, 384, 64
 
-    def __init__(self, dimensions: int = 3) -> None:
+    def __init__(self, dimensions: int = 3, epsilon: float = 0.0) -> None:
+        self.epsilon = epsilon
         empty = np.empty((0, dimensions))
         self._held = Survivors(np.empty(0, np.int64), empty, {})
         self._waiting: list[Survivors] = []
@@ -129,8 +135,20 @@ class Archive:
         # Ascending index before the filter: "the first of equal rows" is then the smallest index.
         order = np.argsort(indices, kind="stable")
         keep = order[non_dominated(points[order])]
+        if self.epsilon:
+            keep = keep[_one_a_box(points[keep], self.epsilon)]
         payload = {
             name: np.concatenate([part.payload[name] for part in parts])[keep] for name in names
         }
         self._held = Survivors(indices[keep], points[keep], payload)
         self._waiting, self._waiting_rows = [], 0
+
+
+def _one_a_box(points: Floats, epsilon: float) -> NDArray[np.bool_]:
+    """Mask [n] of the rows [n, d], none 0, that stay in an approximate front; see `Archive`."""
+    logs = np.sign(points) * np.log(np.abs(points))
+    boxes = np.floor(logs / np.log1p(epsilon))
+    best = np.lexsort((np.arange(len(points)), logs.sum(axis=1)))
+    kept = np.zeros(len(points), bool)
+    kept[best[non_dominated(boxes[best])]] = True  # of equal boxes the first stays
+    return kept

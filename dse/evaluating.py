@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from dse.front import POWER, THROUGHPUT, Objective
-from dse.readings import read
+from dse.readings import objective, read
 from dse.scalability import S80, STRONG, Scalability
 from dse.space import Space
-from hwmodels import VARIANTS
+from hwmodels import VARIANTS, InputError
 from hwmodels.evaluate import model
 from hwmodels.fleet.strong import Shares, shares, strong_throughput
 from hwmodels.quantity import structure
@@ -26,15 +26,25 @@ from hwmodels.workloads.workload import Workload
 @dataclass(frozen=True)
 class Options:
     """How a sweep or search evaluates: launch cost and residency, as in `hwmodels.evaluate`, and
-    what the third axis of its fronts measures."""
+    what the axes of its fronts measure: throughput, power and `scalability`, or the `metrics`
+    named, two to five of `dse.readings.NAMES`."""
 
     runtime: str = "graph"
     residency: str = "warm"
     scalability: Scalability = S80
+    metrics: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.metrics and not 2 <= len(set(self.metrics)) == len(self.metrics) <= 5:
+            raise InputError("objectives", ", ".join(self.metrics), "allowed: 2 to 5 metrics")
+        for name in self.metrics:
+            objective(name)
 
     @property
     def objectives(self) -> tuple[Objective, ...]:
         """The front's axes."""
+        if self.metrics:
+            return tuple(map(objective, self.metrics))
         return THROUGHPUT, POWER, self.scalability.objective
 
 
@@ -58,7 +68,7 @@ class Evaluator:
         cls = VARIANTS[self.space.variant]
         settings = {**dict(self.space.fixed), **self.static}
         chip = cls().replace(**{k: v for k, v in settings.items() if k in structure(cls)})
-        strong = self.objectives[-1].column == STRONG
+        strong = self._options.scalability.objective.column == STRONG
         parts = shares(chip, workload, self._options.residency) if strong else None
         return Trace(workload.at_format(chip.widths), parts)
 

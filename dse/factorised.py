@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import math
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -41,19 +42,28 @@ class Factorised:
     filter_points = 16
 
     def __init__(self, costs: Costing, axes: Axes, block: int):
-        self.axes, self.designs = axes, math.prod(map(len, axes.values()))
-        program = strengthened(pruned(costs.program._replace(outputs=costs.objectives())))
-        lengths = [len(axis) for axis in axes.values()]
-        self.parts = parts = factored(program, lengths)
-        strides = np.cumprod([1, *lengths[:0:-1]])[::-1].astype(np.int64)
-        inner, self._inner_numbers = _points(axes, parts.inner, strides)
-        self._outer, self._outer_numbers = _points(axes, parts.outer, strides)
-        points, others = len(self._inner_numbers), len(self._outer_numbers)
-        self._rows = TOGETHER * min(max(block // points // TOGETHER, 1), -(-others // TOGETHER))
-        self.blocks = -(-others // self._rows)
-        self._inside = _compiled(parts.inside, points)(*inner)
-        self._outside = _stacked(parts.outside, self._rows)
-        self._screen = _screening(parts, points, len(program.outputs) - 1)
+        self.axes, self.chunk = axes, block
+        self.designs = math.prod(map(len, axes.values()))
+        self._costs = costs
+        self._lock = threading.Lock()
+        self._made: _Parts | None = None
+
+    @property
+    def blocks(self) -> int:
+        """Blocks of the grid."""
+        return self._built().blocks
+
+    @property
+    def parts(self) -> Factored:
+        """How the program is split."""
+        return self._built().parts
+
+    def _built(self) -> _Parts:
+        # Compiled when first asked for: a small grid is costed without.
+        with self._lock:
+            if self._made is None:
+                self._made = _Parts(self._costs, self.axes, self.chunk)
+            return self._made
 
     def values(self, numbers: np.ndarray) -> dict[str, np.ndarray]:
         """Values of the designs `numbers`, row-major over the axes."""
@@ -61,15 +71,35 @@ class Factorised:
 
     def screen(self, block: int, archive: np.ndarray) -> Screened:
         """As `Source.screen`."""
-        begin = block * self._rows
-        count = min(self._rows, len(self._outer_numbers) - begin)
-        rows = [np.resize(axis[begin : begin + count], self._rows) for axis in self._outer]
-        keep, feasible = map(np.asarray, self._screen(self._inside, self._outside(*rows), archive))
+        built = self._built()
+        begin = block * built.rows
+        count = min(built.rows, len(built.outer_numbers) - begin)
+        rows = [np.resize(axis[begin : begin + count], built.rows) for axis in built.outer]
+        masks = built.screen(built.inside, built.outside(*rows), archive)
+        keep, feasible = map(np.asarray, masks)
         # Of each row its own: faster than dividing every place by the length of a row.
         place = np.repeat(np.arange(count), np.count_nonzero(keep[:count], axis=1))
         point = np.flatnonzero(keep[:count]) - place * keep.shape[1]
-        numbers = self._outer_numbers[begin + place] + self._inner_numbers[point]
+        numbers = built.outer_numbers[begin + place] + built.inner_numbers[point]
         return Screened(numbers, int(np.count_nonzero(feasible[:count])), count * keep.shape[1])
+
+
+class _Parts:
+    """The compiled programs of a grid, and its inner and outer points."""
+
+    def __init__(self, costs: Costing, axes: Axes, block: int):
+        program = strengthened(pruned(costs.program._replace(outputs=costs.objectives())))
+        lengths = [len(axis) for axis in axes.values()]
+        self.parts = parts = factored(program, lengths)
+        strides = np.cumprod([1, *lengths[:0:-1]])[::-1].astype(np.int64)
+        inner, self.inner_numbers = _points(axes, parts.inner, strides)
+        self.outer, self.outer_numbers = _points(axes, parts.outer, strides)
+        points, others = len(self.inner_numbers), len(self.outer_numbers)
+        self.rows = TOGETHER * min(max(block // points // TOGETHER, 1), -(-others // TOGETHER))
+        self.blocks = -(-others // self.rows)
+        self.inside = _compiled(parts.inside, points)(*inner)
+        self.outside = _stacked(parts.outside, self.rows)
+        self.screen = _screening(parts, points, len(program.outputs) - 1)
 
 
 def _points(

@@ -54,6 +54,16 @@ def non_dominated(
     return np.asarray(moocore.is_nondominated(values, maximise=flags, keep_weakly=False), bool)
 
 
+def ranks(points: ArrayLike, *, maximise: bool | Sequence[bool] = False) -> NDArray[np.int64]:
+    """Rank [n] of the rows of `points` [n, d]: 0 on the front, 1 on what is the front without
+    those, and so on (non-dominated sorting, Goldberg, 1989). Equal rows have equal ranks."""
+    values = finite_points(points)
+    if len(values) == 0:
+        return np.zeros(0, np.int64)
+    flags = np.broadcast_to(maximise, values.shape[1])
+    return np.asarray(moocore.pareto_rank(values * np.where(flags, -1.0, 1.0)), np.int64)
+
+
 def finite_points(points: ArrayLike) -> Floats:
     """`points` as float64 [n, d]; `InputError` names a value that is not finite, or the shape."""
     values = np.asarray(points, dtype=np.float64)
@@ -127,6 +137,30 @@ class Front:
             return 1.0
         scaled = (logs[:, wide] - best[wide]) / (worst - best)[wide]
         return float(moocore.hypervolume(scaled, ref=np.ones(wide.sum())))
+
+    def epsilon(self, other: Front) -> float:
+        """How nearly this front covers `other`: the smallest e >= 0 such that every design of it
+        is matched by one here that is at most 1 + e times worse on every axis (0: all covered).
+
+        The multiplicative epsilon indicator of Zitzler et al. (2003), less 1.
+        """
+        ours, theirs = self._minimised_logs(), self._logs_of(other)
+        return float(np.expm1(max(moocore.epsilon_additive(ours, ref=theirs), 0.0) * np.log(10.0)))
+
+    def distance(self, other: Front) -> float:
+        """Mean distance from the designs of `other` to what this front dominates, in factors of ten
+        (IGD+ of Ishibuchi et al., 2015, in log10 of the objectives; 0: all covered)."""
+        return float(moocore.igd_plus(self._minimised_logs(), ref=self._logs_of(other)))
+
+    def _logs_of(self, other: Front) -> Floats:
+        if [o.column for o in other.objectives] != [o.column for o in self.objectives]:
+            raise InputError(
+                "objectives", ", ".join(o.column for o in other.objectives),
+                f"allowed: those of this front, {', '.join(o.column for o in self.objectives)}",
+            )  # fmt: skip
+        if not len(self) or not len(other):
+            raise InputError("front", "0 designs", "fronts that are compared have at least one")
+        return other._minimised_logs()
 
     def knee(self, mask: ArrayLike | None = None) -> pd.Series:
         """The row nearest to the ideal: the best compromise, by a stated rule.

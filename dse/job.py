@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+import jax.numpy as jnp
 import numpy as np
 import pandas as pd
 
@@ -28,6 +29,8 @@ from dse.survivors import as_table, columns_of, keep
 from hwmodels.workloads.workload import Workload
 
 UNIT = 2**25  # designs of a unit: about a second
+KEPT_UNIT = 2**18  # where all are kept: some 30 MB
+PLAIN = 2**20  # designs of a structure that are costed sooner than a screen is compiled
 KNOWN = 4096  # points of the front that a unit is told of
 
 
@@ -49,12 +52,13 @@ class Unit(NamedTuple):
 
 
 class Found(NamedTuple):
-    """What a unit adds: its designs that the known ones do not beat, how many met all limits, and
-    how many there were."""
+    """What a unit adds: its designs that the known ones do not beat, how many met all limits, how
+    many there were, and all of them where they are kept."""
 
     survivors: Survivors
     feasible: int
     designs: int
+    everything: pd.DataFrame | None = None
 
 
 @dataclass(frozen=True)
@@ -62,7 +66,8 @@ class Job:
     """Spaces (each structure by itself) on a workload, under `sampling`.
 
     chunk: designs a call of the screens; filter_points: archive points in them; by default what
-    the source thinks best. They change the speed, never the result.
+    the source thinks best. They change the speed, never the result. keep_all: return every design,
+    not only the front's. epsilon: of an approximate front, see `Archive`.
     """
 
     spaces: tuple[Space, ...]
@@ -71,6 +76,8 @@ class Job:
     options: Options = Options()
     chunk: int | None = None
     filter_points: int | None = None
+    keep_all: bool = False
+    epsilon: float = 0.0
 
     @functools.cached_property
     def cases(self) -> tuple[Case, ...]:
@@ -93,7 +100,9 @@ class Job:
         made = []
         for number, case in enumerate(self.cases):
             least = -(-workers // len(self.cases)) if case.designs > 2 * BLOCK else 1
-            parts = max(-(-case.designs // UNIT), least)
+            parts = max(-(-case.designs // (KEPT_UNIT if self.keep_all else UNIT)), least)
+            if case.designs <= PLAIN and not self.keep_all:
+                parts = 1
             made += [Unit(number, part, parts) for part in range(parts) if case.designs]
         return made
 
@@ -104,18 +113,16 @@ class Job:
         return costing(engine, self.workload)
 
     @functools.cached_property
-    def _sources(self) -> dict[int, Source]:
+    def _sources(self) -> dict[Any, Source]:
         return {}
 
     def source(self, number: int) -> Source:
-        """The designs of a case."""
-        costs = self.costing(number)
+        """The designs of a case, on the device that is used by default."""
+        costs, key = self.costing(number), (number, str(jnp.zeros(()).device))
         with costs.lock:
-            if number not in self._sources:
-                made = self._source(costs, number)
-                compile_both(costs, made, self.filter_points or made.filter_points)
-                self._sources[number] = made
-            return self._sources[number]
+            if key not in self._sources:
+                self._sources[key] = self._source(costs, number)
+            return self._sources[key]
 
     def _source(self, costs: Costing, number: int) -> Source:
         case, sampling = self.cases[number], self.sampling
@@ -141,45 +148,76 @@ class Job:
         report: Callable[[int, int], None] | None = None,
     ) -> Found:
         """Do one unit. `known`: designs of the case found before; `report(designs done, held)`."""
-        costs, source = self.costing(unit.case), self.source(unit.case)
-        archive = Archive(len(self.options.objectives))
-        waiting, sieve = np.empty(0, np.int64), None
-        most = self.filter_points or source.filter_points
+        if self.keep_all:
+            return self._run_all(unit, report)
+        case, costs, source = self.cases[unit.case], self.costing(unit.case), self.source(unit.case)
+        archive = Archive(len(self.options.objectives), self.epsilon)
+        sieve: np.ndarray | None = None
 
-        def cost(designs: np.ndarray) -> None:
+        def cost(designs: np.ndarray) -> int:
             # Padded: one compilation.
-            costed = costs.table(source.values(np.resize(designs, CHUNK)))
+            padded = np.resize(designs, CHUNK)
+            costed = costs.table(source.values(padded))
             costed.feasible[len(designs) :] = False
-            labels = self.labels(unit.case, np.resize(designs, CHUNK))
-            keep(archive, costs, costed, labels, sieve, foreign=False)
+            keep(archive, costs, costed, self.labels(unit.case, padded), sieve, foreign=False)
+            return int(np.count_nonzero(costed.feasible))
 
-        # A spread of all designs fills the filters before the first block.
-        cost(np.unique(np.linspace(0, source.designs - 1, CHUNK).astype(np.int64)))
+        def blocks() -> Iterator[tuple[int, int]]:
+            """Designs that meet the limits, and designs, of one block after the other."""
+            if case.designs <= PLAIN:
+                for begin in range(0, case.designs, CHUNK):
+                    size = min(CHUNK, case.designs - begin)
+                    yield cost(np.arange(begin, begin + size)), size
+                return
+            waiting = np.empty(0, np.int64)
+            begin, end = (source.blocks * p // unit.parts for p in (unit.part, unit.part + 1))
+            for block in range(begin, end):
+                assert sieve is not None
+                numbers, feasible, size = source.screen(block, sieve[:most])
+                waiting = np.concatenate([waiting, numbers])
+                while len(waiting) >= CHUNK:
+                    cost(waiting[:CHUNK])
+                    waiting = waiting[CHUNK:]
+                yield feasible, size
+            if len(waiting):
+                cost(waiting)
+
+        if case.designs > PLAIN:
+            most = self.filter_points or source.filter_points
+            with costs.lock:
+                compile_both(costs, source, most)
+            # A spread of all designs fills the filters before the first block.
+            cost(np.unique(np.linspace(0, source.designs - 1, CHUNK).astype(np.int64)))
         if known is not None:
             archive.add(known.points, known.indices, _foreign(costs, len(known.indices)))
-        sieve = filtering(archive, SIEVE_POINTS)
-        subset = sieve[:most]
-        begin = unit.part * source.blocks // unit.parts
-        blocks = range(begin, (unit.part + 1) * source.blocks // unit.parts)
         feasible = done = 0
-        for count, block in enumerate(blocks, 1):
-            screened = source.screen(block, subset)
-            feasible, done = feasible + screened.feasible, done + screened.designs
-            waiting = np.concatenate([waiting, screened.numbers])
-            while len(waiting) >= CHUNK:
-                cost(waiting[:CHUNK])
-                waiting = waiting[CHUNK:]
-            if refreshes(count) and count < len(blocks):
+        sieve = filtering(archive, SIEVE_POINTS)
+        for count, (met, size) in enumerate(blocks(), 1):
+            feasible, done = feasible + met, done + size
+            if refreshes(count):
                 sieve = filtering(archive, SIEVE_POINTS)
-                subset = sieve[:most]
             if report is not None:
                 report(done, archive.size)
-        if len(waiting):
-            cost(waiting)
         indices, points, payload = archive.finish()
         own = ~payload.pop("foreign") if payload else np.zeros(0, bool)
         kept = {name: column[own] for name, column in payload.items()}
         return Found(Survivors(indices[own], points[own], kept), feasible, done)
+
+    def _run_all(self, unit: Unit, report: Callable[[int, int], None] | None) -> Found:
+        """Cost every design of a unit, contiguous in number."""
+        case, costs, source = self.cases[unit.case], self.costing(unit.case), self.source(unit.case)
+        begin, end = (case.designs * part // unit.parts for part in (unit.part, unit.part + 1))
+        designs = np.arange(begin, end)
+        archive = Archive(len(self.options.objectives), self.epsilon)
+        costed, labels = costs.table(source.values(designs)), self.labels(unit.case, designs)
+        keep(archive, costs, costed, labels)
+        columns: dict[str, Any] = {"variant": case.space.variant, "design": labels}
+        columns |= case.space.readable(costed.parameters, case.static)
+        columns |= costed.readings | {"feasible": costed.feasible}
+        if report is not None:
+            report(len(designs), archive.size)
+        feasible = int(np.count_nonzero(costed.feasible))
+        return Found(archive.finish(), feasible, len(designs), pd.DataFrame(columns))
 
     def table(self, number: int, survivors: Survivors) -> pd.DataFrame:
         """Designs of a case as a table: variant, number, parameters, metrics."""

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from dse.front import OBJECTIVES, Objective
 from hwmodels import InputError, Metrics
 from hwmodels.errors import check_choice
 
@@ -28,6 +29,7 @@ _READINGS: dict[str, Callable[[Metrics], Any]] = {
     ),
 }
 NAMES = tuple(_READINGS)
+_SMALLER = ("power_W", "area_mm2", "peak_power_W", "cost_USD", "time_us", "energy_mJ")
 _UNITS = {"_per_s": "/s", "_W": " W", "_mm2": " mm²", "_USD": " USD", "_us": " µs", "_mJ": " mJ",
           "_GHz": " GHz", "": ""}  # fmt: skip
 
@@ -35,6 +37,24 @@ _UNITS = {"_per_s": "/s", "_W": " W", "_mm2": " mm²", "_USD": " USD", "_us": " 
 def read(metrics: Metrics) -> dict[str, Any]:
     """The metrics of one design (or a batch) by name, in the unit of the name."""
     return {name: get(metrics) for name, get in _READINGS.items()}
+
+
+def objective(name: str) -> Objective:
+    """The axis of a front that the metric `name` makes; `InputError` for an unknown one."""
+    check_choice("objective", name, NAMES)
+    known = {o.column: o for o in OBJECTIVES}
+    if name in known:
+        return known[name]
+    stem, unit = _split(name)
+    return Objective(
+        name, stem.capitalize(), unit.strip().replace("/s", "samples/s"), name not in _SMALLER
+    )
+
+
+def _split(name: str) -> tuple[str, str]:
+    """A metric's words and its unit."""
+    suffix = next(suffix for suffix in _UNITS if name.endswith(suffix))
+    return name.removesuffix(suffix).replace("_", " "), _UNITS[suffix]
 
 
 @dataclass(frozen=True)
@@ -70,12 +90,8 @@ class Constraint:
     @property
     def text(self) -> str:
         """For people: "area ≤ 400 mm²"."""
-        stem, unit = next(
-            (self.metric.removesuffix(suffix), unit)
-            for suffix, unit in _UNITS.items()
-            if self.metric.endswith(suffix)
-        )
-        return f"{stem.replace('_', ' ')} {'≤' if self.at_most else '≥'} {self.limit:g}{unit}"
+        stem, unit = _split(self.metric)
+        return f"{stem} {'≤' if self.at_most else '≥'} {self.limit:g}{unit}"
 
     def __str__(self) -> str:
         return f"{self.metric} {'<=' if self.at_most else '>='} {self.limit:g}"

@@ -32,12 +32,17 @@ class Screened(NamedTuple):
 
 
 class Source(Protocol):
-    """Designs 0 to `designs` - 1 of one structure, in `blocks` blocks; a screen is fastest with
-    `filter_points` points of an archive."""
+    """Designs 0 to `designs` - 1 of one structure, in `blocks` blocks of about `chunk` designs; a
+    screen is fastest with about `filter_points` points of an archive."""
 
     designs: int
-    blocks: int
+    chunk: int
     filter_points: int
+
+    @property
+    def blocks(self) -> int:
+        """How many blocks there are."""
+        ...
 
     def screen(self, block: int, archive: np.ndarray) -> Screened:
         """A block, compared with the points (k, d) of an archive."""
@@ -58,25 +63,33 @@ def compile_both(costs: Costing, source: Source, filter_points: int) -> None:
 
 
 class Sequence:
-    """The first `designs` points of a sampler's sequence, `block` at a time, a power of two."""
+    """The first `designs` points of a sampler's sequence, `block` at a time (rounded down to a
+    power of two for `sobol`)."""
 
     filter_points = FILTER_POINTS
 
     def __init__(self, costs: Costing, name: str, seed: int, designs: int, block: int):
-        self.designs, self.blocks = designs, -(-designs // block)
-        self._costs, self._size = costs, block
+        if name == "sobol":
+            block = max(2 ** (block.bit_length() - 1), 2)
+        self.designs = designs
+        self._costs, self.chunk = costs, block
         self._sampler = sampler(name, len(costs.names), seed, designs, block)
         draw = drawing(self._sampler.unit, costs.engine.space.numeric)
         given = self._sampler.at(np.zeros(1, np.int64))
         self._draw: Program = unroll(draw, *[jnp.asarray(x[0]) for x in given])
         self._screen = screen(costs, self._sampler.key, lambda: self._draw)
 
+    @property
+    def blocks(self) -> int:
+        """As `Source.blocks`."""
+        return -(-self.designs // self.chunk)
+
     def screen(self, block: int, archive: np.ndarray) -> Screened:
         """As `Source.screen`."""
-        begin = block * self._size
-        given = self._sampler.given(begin, self._size)
-        keep, feasible = self._screen(given, archive, self._size)
-        count = min(self._size, self.designs - begin)
+        begin = block * self.chunk
+        given = self._sampler.given(begin, self.chunk)
+        keep, feasible = self._screen(given, archive, self.chunk)
+        count = min(self.chunk, self.designs - begin)
         return Screened(
             begin + np.flatnonzero(keep[:count]), int(np.count_nonzero(feasible[:count])), count
         )
@@ -96,18 +109,22 @@ class Given:
 
     def __init__(self, costs: Costing, columns: dict[str, np.ndarray], block: int):
         self._columns = [np.asarray(columns[name], np.float32) for name in costs.names]
-        self._names, self._size = costs.names, block
+        self._names, self.chunk = costs.names, block
         self.designs = len(self._columns[0])
-        self.blocks = -(-self.designs // block)
         same = unroll(lambda *x: list(x), *[jnp.float32(1)] * len(self._columns))
         self._screen = screen(costs, "given", lambda: same)
 
+    @property
+    def blocks(self) -> int:
+        """As `Source.blocks`."""
+        return -(-self.designs // self.chunk)
+
     def screen(self, block: int, archive: np.ndarray) -> Screened:
         """As `Source.screen`."""
-        begin = block * self._size
-        count = min(self._size, self.designs - begin)
-        given = [np.resize(c[begin : begin + count], self._size) for c in self._columns]
-        keep, feasible = self._screen(given, archive, self._size)
+        begin = block * self.chunk
+        count = min(self.chunk, self.designs - begin)
+        given = [np.resize(c[begin : begin + count], self.chunk) for c in self._columns]
+        keep, feasible = self._screen(given, archive, self.chunk)
         return Screened(
             begin + np.flatnonzero(keep[:count]), int(np.count_nonzero(feasible[:count])), count
         )

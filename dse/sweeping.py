@@ -7,12 +7,15 @@ three run the units of a `Job`, two at a time: one compiles or merges while the 
 from __future__ import annotations
 
 import collections
+import functools
+import itertools
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TypeVar
 
+import jax
 import numpy as np
 import pandas as pd
 
@@ -29,7 +32,7 @@ from hwmodels.workloads.workload import Workload
 Result = TypeVar("Result")
 Progress = Callable[[int, int], None]  # designs done, survivors held
 EXPLAINED = 2**18  # designs of a structure whose limits are counted when no design meets all
-WORKERS = 2  # units in flight
+WORKERS = 2  # units in flight on a device
 
 
 @dataclass(frozen=True)
@@ -135,27 +138,63 @@ def _run(
     return run(Job(spaces, workload, sampling, options or Options(), chunk), progress)
 
 
-def run(job: Job, progress: Progress | None = None) -> Sweep:
-    """All units of a job, here and now. Raises `InputError` as `sweep` does."""
+Known = Callable[[int], Survivors | None]
+Report = Callable[[Unit, int, int], None]
+# Does units, in any order, and hands over each as it ends.
+Execute = Callable[[Job, Sequence[Unit], Known, Report], Iterator[tuple[Unit, Found]]]
+
+
+def run(
+    job: Job,
+    progress: Progress | None = None,
+    *,
+    execute: Execute | None = None,
+    done: Iterable[tuple[Unit, Found]] = (),
+    finished: Callable[[Unit, Found], None] | None = None,
+) -> Sweep:
+    """All units of a job. Raises `InputError` as `sweep` does.
+
+    execute: who does them, by default this process; done: results of an earlier run, not done
+    again; finished: called with each new result.
+    """
     check(job)
     begin = time.perf_counter()
     gathering = Gathering(job)
-    done: dict[Unit, int] = {}
-    held: dict[Unit, int] = {}
+    counts: dict[Unit, int] = {}
 
-    def work(unit: Unit) -> Callable[[], tuple[Unit, Found]]:
-        known = gathering.known(unit.case)
+    def report(unit: Unit, count: int, held: int) -> None:
+        counts[unit] = count
+        if progress is not None:
+            progress(sum(counts.values()), max(gathering.size, held))
 
-        def report(count: int, survivors: int) -> None:
-            done[unit], held[unit] = count, survivors
-            if progress is not None:
-                progress(sum(done.values()), sum(held.values()))
-
-        return lambda: (unit, job.run(unit, known, report))
-
-    for unit, found in in_flight(WORKERS, (work(unit) for unit in job.units(WORKERS))):
+    for unit, found in done:
         gathering.add(unit, found)
+        report(unit, found.designs, 0)
+    left = [unit for unit in job.units(WORKERS) if unit not in counts]
+    for unit, found in (execute or in_threads)(job, left, gathering.known, report):
+        gathering.add(unit, found)
+        report(unit, found.designs, 0)
+        if finished is not None:
+            finished(unit, found)
     return gathering.finish(time.perf_counter() - begin)
+
+
+def in_threads(
+    job: Job, units: Sequence[Unit], known: Known, report: Report
+) -> Iterator[tuple[Unit, Found]]:
+    """`WORKERS` units at a time on every local device."""
+    devices = jax.local_devices()
+
+    def work(number: int, unit: Unit) -> Callable[[], tuple[Unit, Found]]:
+        told, device = known(unit.case), devices[number % len(devices)]
+
+        def do() -> tuple[Unit, Found]:
+            with jax.default_device(device):
+                return unit, job.run(unit, told, functools.partial(report, unit))
+
+        return do
+
+    yield from in_flight(WORKERS * len(devices), itertools.starmap(work, enumerate(units)))
 
 
 def check(job: Job) -> None:
@@ -172,7 +211,8 @@ class Gathering:
 
     def __init__(self, job: Job):
         self.job = job
-        self._archives = [Archive(len(job.options.objectives)) for _ in job.cases]
+        dimensions = len(job.options.objectives)
+        self._archives = [Archive(dimensions, job.epsilon) for _ in job.cases]
         self.census = Census()
 
     def add(self, unit: Unit, found: Found) -> None:

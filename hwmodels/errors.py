@@ -13,6 +13,10 @@ class InputError(ValueError):
         self.field, self.value, self.allowed = field, value, allowed
         super().__init__(f"{field}: got {_one_line(value)}; {allowed}")
 
+    def __reduce__(self) -> tuple[type, tuple[str, str, str]]:
+        # From a worker process it arrives as it was, its value as text.
+        return type(self), (self.field, _one_line(self.value), self.allowed)
+
 
 def check_choice(field: str, value: object, choices: Iterable[str]) -> None:
     """Raise `InputError` unless `value` is one of `choices`, suggesting the nearest one."""

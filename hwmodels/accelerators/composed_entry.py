@@ -81,7 +81,7 @@ def read_levels(tables: Any, number_format: str) -> tuple[Level, ...]:
 def _check_units(table: dict[str, Any]) -> None:
     """Raise `InputError` for a known number in another unit, such as capacity_MiB."""
     units = ("KiB", "bits", "bits_per_cycle", "pJ_per_bit", "mm2")
-    for key in table.keys() - set(_KEYS):
+    for key in [key for key in table if key not in _KEYS]:
         for stem in ("capacity", "bandwidth", "read_bandwidth", "write_bandwidth", "word",
                      "energy", "area"):  # fmt: skip
             if key == stem or key.startswith(f"{stem}_"):

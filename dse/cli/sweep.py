@@ -1,0 +1,288 @@
+"""`dse sweep`: a space to its exact front, as large as it may be, in a folder that survives."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import click
+import pandas as pd
+
+from dse import running
+from dse.cli.common import constraints, print_json, print_table, short
+from dse.cluster import cluster
+from dse.defaults import default_space
+from dse.evaluating import Options
+from dse.job import Job
+from dse.manifest import check_same, describe
+from dse.plots.fronts import draw_front
+from dse.sampling import DEFAULT_POINTS, Grid, Sampled, Sampling, Table
+from dse.scalability import scalability
+from dse.space import Space
+from dse.store import default_folder
+from dse.sweeping import Sweep
+from dse.trial import WORTH, tried
+from hwmodels import VARIANTS, InputError, load_workload
+from hwmodels.accelerators.rates import LAUNCH_S
+from hwmodels.errors import check_choice
+
+LINE_S = 5.0  # between lines of progress where there is no terminal
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  dse sweep systolic --workload mlp-large --designs 1e8
+  dse sweep my_space.toml --grid 8 --grid clock_GHz=25 --out runs/mine
+  dse sweep --resume runs/mine
+  dse sweep systolic simt --sampler sobol --objective throughput_per_s --objective cost_USD
+  dse sweep my_space.toml --table designs.csv --keep all
+  dse sweep systolic --designs 1e9 --cluster tcp://10.0.0.1:8786"""
+)
+@click.argument("spaces", nargs=-1, metavar="SPACE...")
+@click.option("--workload", default="mlp", show_default=True, metavar="NAME")
+@click.option("--designs", metavar="N", help="Random designs over all structures. Default: 1e7.")
+@click.option("--sampler", metavar="NAME", help="random (default), latin or sobol.")
+@click.option("--seed", type=int, metavar="N", help="Seed of the sampler. Default: 0.")
+@click.option("--grid", multiple=True, metavar="[PARAMETER=]POINTS",
+              help="Every combination instead: POINTS values of each parameter, or of one; may "
+              "be repeated.")  # fmt: skip
+@click.option("--table", metavar="FILE", help="The designs of a CSV or parquet file instead.")
+@click.option("--objective", "metrics", multiple=True, metavar="METRIC",
+              help="An axis of the front, two to five in all. Default: throughput, power and "
+              "scalability.")  # fmt: skip
+@click.option("--at-most", multiple=True, metavar="METRIC=NUMBER",
+              help="Budget, such as area_mm2=400; may be repeated.")  # fmt: skip
+@click.option("--at-least", multiple=True, metavar="METRIC=NUMBER", help="Likewise, a floor.")
+@click.option("--scalability", "axis", default="s80", show_default=True, metavar="NAME",
+              help="Third axis: s80, n80, strong or efficiency@N.")  # fmt: skip
+@click.option("--runtime", default="graph", show_default=True, metavar="NAME",
+              help="Launch cost between operations: eager, graph or none.")  # fmt: skip
+@click.option("--epsilon", default=0.0, metavar="E",
+              help="Approximate front: a design in each box of sides 1 + E.")  # fmt: skip
+@click.option("--keep", default="front", show_default=True, metavar="WHAT",
+              help="front, or all: every design goes to parquet files in designs/.")  # fmt: skip
+@click.option("--out", metavar="DIR", help="Run folder to make. Default: runs/sweep-<time>.")
+@click.option("--resume", metavar="DIR", help="Continue the run in DIR; all other settings are "
+              "its own, and a SPACE given again must be the same.")  # fmt: skip
+@click.option("--cluster", "address", metavar="ADDRESS", help="Do the work on the workers of a "
+              "dask scheduler, or on local:N processes.")  # fmt: skip
+@click.option("--json", "as_json", is_flag=True, help="Print the summary as one JSON object.")
+@click.pass_context
+def command(
+    context: click.Context, resume: str | None, out: str | None, address: str | None,
+    as_json: bool, **given: Any,
+) -> int:  # fmt: skip
+    """Sweep a space, a file or a variant's name, to its exact Pareto front.
+
+    Designs are drawn at random, or are a grid, or a table. The run folder is written as the work
+    goes on: a run that was killed, or ran out of disk, continues with --resume, and its front is
+    the same to the bit.
+    """
+    begin = time.perf_counter()
+    typed = {
+        name
+        for name in given
+        if context.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE
+    }
+    if resume is not None and out is not None:
+        raise InputError("--out", out, "not beside --resume, which continues in its folder")
+    job = _job(given) if resume is None else _resumed(Path(resume), given if typed else None)
+    folder = Path(resume or out or default_folder("sweep"))
+    who: Any = contextlib.nullcontext() if address is None else cluster(address)
+    try:
+        with who as execute:
+            if resume is None:
+                job = _start(folder, job)
+            with _progress(job.designs) as report:
+                swept = running.proceed(folder, job, report, execute, _warn)
+    except KeyboardInterrupt:
+        click.echo(f"dse: interrupted; continue with: dse sweep --resume {folder}", err=True)
+        return 130
+    summary = _finish(folder, job, swept, time.perf_counter() - begin)
+    if as_json:
+        print_json(summary)
+        return 0
+    _print(summary, swept, job, folder)
+    return 0
+
+
+def _warn(text: str) -> None:
+    click.echo(f"dse: {text}", err=True)
+
+
+def _start(folder: Path, job: Job) -> Job:
+    """Make the run folder; `job` with the settings that suit it best."""
+    trial: list[dict[str, Any]] = []
+    if job.designs >= WORTH and not job.keep_all:
+        click.echo("choosing chunk and filter by a trial ...", err=True)
+        job, trial = tried(job)
+    running.start(folder, job, trial)
+    return job
+
+
+def _resumed(folder: Path, given: dict[str, Any] | None) -> Job:
+    """The sweep of a folder; `InputError` if it is not what was asked for beside."""
+    job = running.reopen(folder)
+    if given:
+        asked = dataclasses.replace(_job(given), chunk=job.chunk, filter_points=job.filter_points)
+        check_same(describe(job), describe(asked))
+    return job
+
+
+def _job(given: dict[str, Any]) -> Job:
+    """The sweep that was asked for."""
+    check_choice("--runtime", given["runtime"], LAUNCH_S)
+    check_choice("--keep", given["keep"], ("front", "all"))
+    if not 0.0 <= given["epsilon"] <= 1.0:
+        raise InputError("--epsilon", given["epsilon"], "allowed: 0 to 1")
+    if not given["spaces"]:
+        raise InputError("SPACE", "none", "a file, or a variant such as systolic")
+    axis = scalability(given["axis"])
+    workload = load_workload(given["workload"])
+    axis.check(workload)
+    budgets = constraints(given["at_most"], given["at_least"])
+    spaces = []
+    for name in given["spaces"]:
+        known = name in VARIANTS or not (name.endswith(".toml") or Path(name).exists())
+        if known:
+            check_choice("SPACE", name, VARIANTS)
+        space = default_space(name) if known else Space.load(name)
+        limits = {(b.metric, b.at_most) for b in budgets}
+        kept = [c for c in space.constraints if (c.metric, c.at_most) not in limits]
+        spaces.append(space.with_constraints((*kept, *budgets)))
+    variants = [space.variant for space in spaces]
+    for variant in variants:
+        if variants.count(variant) > 1:
+            raise InputError("SPACE", variant, "each variant has one space")
+    options = Options(given["runtime"], scalability=axis, metrics=tuple(given["metrics"]))
+    return Job(
+        tuple(spaces), workload, _sampling(given), options,
+        keep_all=given["keep"] == "all", epsilon=given["epsilon"],
+    )  # fmt: skip
+
+
+def _sampling(given: dict[str, Any]) -> Sampling:
+    drawn = [name for name in ("designs", "sampler", "seed") if given[name] is not None]
+    chosen = [name for name in ("grid", "table") if given[name]]
+    if len(chosen) + bool(drawn) > 1:
+        both = ", ".join(f"--{name}" for name in [*chosen, *drawn])
+        raise InputError("designs", both, "allowed: a grid, a table or random designs, one of them")
+    if given["table"]:
+        return Table(_read_table(Path(given["table"])))
+    if given["grid"]:
+        points, others = [], DEFAULT_POINTS
+        for entry in given["grid"]:
+            name, sign, count = entry.rpartition("=")
+            number = _whole("--grid", count)
+            if sign:
+                points.append((name.strip(), number))
+            else:
+                others = number
+        return Grid(tuple(points), others)
+    return Sampled(
+        given["sampler"] or "random", _whole("--designs", given["designs"] or "1e7"),
+        given["seed"] or 0,
+    )  # fmt: skip
+
+
+def _whole(option: str, text: str) -> int:
+    try:
+        number = float(text)
+    except ValueError:
+        number = 0.5
+    if not 1 <= number < 1e15 or number % 1:
+        raise InputError(option, text, "allowed: whole numbers >= 1, such as 8 or 1e7")
+    return int(number)
+
+
+def _read_table(path: Path) -> pd.DataFrame:
+    try:
+        return pd.read_parquet(path) if path.suffix == ".parquet" else pd.read_csv(path)
+    except (OSError, ValueError) as error:
+        text = " ".join(str(error).split())[:120]
+        raise InputError("--table", path, f"cannot be read: {text}") from None
+
+
+@contextlib.contextmanager
+def _progress(total: int) -> Iterator[Callable[[int, int], None]]:
+    """Designs done, designs/s, designs held and time left, on standard error."""
+    begin, shown, first = time.perf_counter(), 0.0, -1
+    live = sys.stderr.isatty()
+
+    def report(done: int, held: int) -> None:
+        nonlocal shown, first
+        now = time.perf_counter()
+        first = done if first < 0 else first  # what an earlier run had done is not this one's speed
+        if done < total and now - shown < (0.2 if live else LINE_S):
+            return
+        shown = now
+        speed = (done - first) / max(now - begin, 1e-9)
+        left = f", {(total - done) / speed:,.0f} s left" if speed and done < total else ""
+        text = (f"{done / total:4.0%} of {short(float(total))} designs, {short(speed)}/s, "
+                f"front at most {held:,}{left}")  # fmt: skip
+        click.echo(f"\r{text:<78}" if live else text, nl=not live, err=True)
+
+    yield report
+    if live:
+        click.echo("", err=True)
+
+
+def _finish(folder: Path, job: Job, swept: Sweep, seconds: float) -> dict[str, Any]:
+    running.write_front(folder, swept)
+    front = swept.front
+    summary = {
+        "designs": swept.designs,
+        "feasible": swept.census.feasible,
+        "front_size": len(front),
+        "approximate": bool(job.epsilon),
+        "front_by_variant": {v: len(f) for v, f in front.by_variant().items()},
+        "best": {o.column: _plain(front.best(o)) for o in front.objectives},
+        "knee": _plain(front.knee()),
+        "wall_s": seconds,
+        "designs_per_s": swept.designs_per_s,
+        "run_dir": str(folder),
+    }
+    if len(front.objectives) == 3:
+        draw_front(
+            {v: f.table for v, f in swept.variant_fronts.items()}, front.table, folder,
+            title=f"{job.workload.name}: {', '.join(swept.variant_fronts)}",
+            budgets=_budgets(job, swept), objectives=front.objectives,
+        )  # fmt: skip
+    running.finish(folder, {"summary": summary})
+    return summary
+
+
+def _budgets(job: Job, swept: Sweep) -> str:
+    words = {", ".join(c.text for c in space.constraints) or "none" for space in job.spaces}
+    return f"Budgets: {'; '.join(sorted(words))}. {swept.designs:,} designs."
+
+
+def _plain(row: pd.Series) -> dict[str, Any]:
+    return json.loads(row.dropna().to_json(double_precision=15))
+
+
+def _print(summary: dict[str, Any], swept: Sweep, job: Job, folder: Path) -> None:
+    front = swept.front
+    rows = [{"": "knee", **summary["knee"]}]
+    rows += [
+        {"": f"best {o.label.split(',')[0].lower()}", **summary["best"][o.column]}
+        for o in front.objectives
+    ]
+    columns = [o.column for o in front.objectives]
+    frame = pd.DataFrame(rows)
+    parameters = [name for space in job.spaces for name in space.names]
+    shown = dict.fromkeys(["", "variant", "design", *columns, *parameters])
+    kind = f"approximate (epsilon {job.epsilon:g}) " if job.epsilon else ""
+    print_table(
+        frame[[name for name in shown if name in frame]],
+        f"{job.workload.name}: {len(front):,} designs on the {kind}front of "
+        f"{swept.designs:,} ({swept.census.feasible:,} feasible)",
+    )
+    click.echo(f"Tables and figures: {folder} ({summary['wall_s']:.0f} s)")
