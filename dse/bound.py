@@ -16,7 +16,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from dse.kernel import OPTIONS, loop
+from dse.kernel import compiled, loop
 from dse.program import Call, Program, Value
 from dse.sweeping import WORKERS
 from dse.timing import rate
@@ -35,7 +35,7 @@ def bound(program: Program, seconds: float) -> float:
 def _rate(kind: str, seconds: float) -> float:
     """Operations a second, all threads."""
     program = _chains(kind)
-    run = jax.jit(lambda x: loop(program, SIZE, [x]), compiler_options=OPTIONS)
+    run = compiled(lambda x: loop(program, SIZE, [x]))
     x = jnp.linspace(1.0, 2.0, SIZE, dtype=jnp.float32)
     jax.block_until_ready(run(x))
     with ThreadPoolExecutor(WORKERS) as pool:

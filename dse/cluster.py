@@ -22,8 +22,8 @@ CONNECT_S = 30
 
 @contextlib.contextmanager
 def cluster(address: str) -> Iterator[Execute]:
-    """Who does the units: `local:N` starts N worker processes here, anything else is the address
-    of a running scheduler.
+    """Who does the units: `local:N` starts N worker processes here, a name that ends in .json is a
+    scheduler's file (waited for), anything else the address of a running scheduler.
 
     Raises:
       InputError: dask.distributed is not installed, N is no whole number >= 1, or no scheduler
@@ -36,7 +36,8 @@ def cluster(address: str) -> Iterator[Execute]:
             "--cluster", address, "needs dask.distributed: pip install 'chipgrad[cluster]'"
         ) from None
     kind, _, count = address.partition(":")
-    options = {"address": address, "timeout": CONNECT_S}
+    where = "scheduler_file" if address.endswith(".json") else "address"
+    options: dict[str, Any] = {where: address, "timeout": CONNECT_S}
     with contextlib.ExitStack() as stack:
         if kind == "local":
             if not count.isdigit() or int(count) < 1:
@@ -46,7 +47,7 @@ def cluster(address: str) -> Iterator[Execute]:
             local = distributed.LocalCluster(
                 n_workers=int(count), threads_per_worker=1, dashboard_address=None
             )
-            options = {"address": stack.enter_context(local)}
+            options["address"] = stack.enter_context(local)
         try:
             client = stack.enter_context(distributed.Client(**options))
         except (OSError, ValueError) as error:

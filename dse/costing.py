@@ -17,7 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from dse.evaluating import Evaluator
-from dse.kernel import OPTIONS, loop, strengthened
+from dse.kernel import compiled, loop, strengthened
 from dse.program import unroll
 from dse.ranges import narrowed
 from hwmodels.workloads.workload import Workload
@@ -60,9 +60,7 @@ class Costing:
         self.lock = threading.RLock()  # of `screens`
         kept = (*self.program.outputs[: len(names)], self.program.outputs[-1])
         table = strengthened(self.program._replace(outputs=kept))
-        self._table = jax.jit(
-            lambda columns: loop(table, len(columns[0]), columns), compiler_options=OPTIONS
-        )
+        self._table = compiled(lambda columns: loop(table, len(columns[0]), columns))
         self._margins = jax.jit(jax.vmap(lambda values: engine.one(values, trace)[1]))
 
     def objectives(self) -> tuple[Any, ...]:

@@ -19,7 +19,7 @@ import numpy as np
 
 from dse.costing import Costing
 from dse.factoring import Factored, factored
-from dse.kernel import OPTIONS, loop, strengthened
+from dse.kernel import compiled, loop, strengthened
 from dse.program import Builder, Program, interleaved, pruned
 from dse.screening import masking, rows_of
 from dse.sources import Screened
@@ -117,7 +117,7 @@ def _points(
 
 
 def _compiled(program: Program, size: int) -> Callable[..., list[Any]]:
-    return jax.jit(lambda *columns: loop(program, size, columns), compiler_options=OPTIONS)
+    return compiled(lambda *columns: loop(program, size, columns))
 
 
 def _stacked(program: Program, size: int) -> Callable[..., Any]:
@@ -127,7 +127,7 @@ def _stacked(program: Program, size: int) -> Callable[..., Any]:
         made = loop(program, size, columns)
         return jnp.stack(made, axis=1) if made else jnp.zeros((size, 0))
 
-    return jax.jit(run, compiler_options=OPTIONS)
+    return compiled(run)
 
 
 def _screening(parts: Factored, points: int, dimensions: int) -> Callable[..., tuple[Any, Any]]:
@@ -153,4 +153,4 @@ def _screening(parts: Factored, points: int, dimensions: int) -> Callable[..., t
         keep, feasible = jax.lax.map(rows, pairs)
         return keep.reshape(-1, points), feasible.reshape(-1, points)
 
-    return jax.jit(screen, compiler_options=OPTIONS)
+    return compiled(screen)

@@ -152,6 +152,7 @@ class Job:
             return self._run_all(unit, report)
         case, costs, source = self.cases[unit.case], self.costing(unit.case), self.source(unit.case)
         archive = Archive(len(self.options.objectives), self.epsilon)
+        plain = unit.parts == 1 and case.designs <= PLAIN
         sieve: np.ndarray | None = None
 
         def cost(designs: np.ndarray) -> int:
@@ -164,7 +165,7 @@ class Job:
 
         def blocks() -> Iterator[tuple[int, int]]:
             """Designs that meet the limits, and designs, of one block after the other."""
-            if case.designs <= PLAIN:
+            if plain:
                 for begin in range(0, case.designs, CHUNK):
                     size = min(CHUNK, case.designs - begin)
                     yield cost(np.arange(begin, begin + size)), size
@@ -182,7 +183,7 @@ class Job:
             if len(waiting):
                 cost(waiting)
 
-        if case.designs > PLAIN:
+        if not plain:
             most = self.filter_points or source.filter_points
             with costs.lock:
                 compile_both(costs, source, most)

@@ -27,7 +27,7 @@ from jaxlib.mlir import ir
 
 from dse.program import Call, Program, Value, pruned
 
-OPTIONS = {
+_CPU_OPTIONS = {
     # The emitters that take a fusion with several results as it is.
     "xla_cpu_use_fusion_emitters": False,
     # Nothing is to be fused besides, nor cut in pieces for several threads: sweeps run whole
@@ -35,15 +35,23 @@ OPTIONS = {
     "xla_disable_hlo_passes": "fusion,cpu-parallel-task-assigner",
     # As fast as the default here; above it LLVM's scheduler runs out of memory at 6,000 operations.
     "xla_backend_optimization_level": 1,
+    # XLA takes half of what AVX-512 machines have otherwise.
+    "xla_cpu_prefer_vector_width": 512,
 }
 ONE = np.float32(1.0)
 SMALLEST = np.float32(1e-30)
 
 
+def compiled(function: Callable[..., Any], **settings: Any) -> Callable[..., Any]:
+    """`jax.jit` of a function with loops in it; `settings` as there."""
+    options = _CPU_OPTIONS if jax.default_backend() == "cpu" else {}
+    return jax.jit(function, compiler_options=options, **settings)
+
+
 def loop(program: Program, size: int, inputs: Sequence[Any]) -> list[Any]:
     """`program` as one kernel, on columns of shape (`size`,) and scalars that all designs share.
 
-    For use in a `jax.jit` that is given `compiler_options=OPTIONS`. Results have shape (`size`,).
+    For use in a function that `compiled` compiles. Results have shape (`size`,).
     """
     read = {v for call in program.calls for v in call.arguments if isinstance(v, Value)}
     # A fusion takes no operand that it does not read, and gives none back.

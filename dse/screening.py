@@ -19,7 +19,7 @@ import numpy as np
 
 from dse.archive import Archive
 from dse.costing import Costing
-from dse.kernel import OPTIONS, loop, strengthened
+from dse.kernel import compiled, loop, strengthened
 from dse.program import Builder, Program, pruned, unroll
 
 TOLERANCE = 1e-5  # relative; the programs differ by rounding, below 1e-6
@@ -56,10 +56,10 @@ def _compiled(costs: Costing, draw: Program) -> Screen:
     def run(given: Sequence[Any], archive: Any, size: int) -> list[Any]:
         return loop(program(len(archive)), size, [*given, *rows_of(archive)])
 
-    compiled = jax.jit(run, static_argnames="size", compiler_options=OPTIONS)
+    screen = compiled(run, static_argnames="size")
 
     def call(given: Sequence[Any], archive: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
-        keep, feasible = compiled(given, archive, size=size)
+        keep, feasible = screen(given, archive, size=size)
         return np.asarray(keep), np.asarray(feasible)
 
     return call

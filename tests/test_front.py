@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from dse.archive import Archive
-from dse.front import OBJECTIVES, POWER, THROUGHPUT, Front, non_dominated
+from dse.front import OBJECTIVES, POWER, THROUGHPUT, Front, non_dominated, ranks
 from hwmodels.errors import InputError
 
 
@@ -255,3 +255,69 @@ def test_knee_and_best():
         front.knee(np.zeros(3, bool))
     with pytest.raises(InputError, match="at least one"):
         Front.from_table(table([])).best(POWER)
+
+
+def test_ranks_peel_fronts():
+    rng = np.random.default_rng(3)
+    points = rng.integers(0, 6, (150, 3)).astype(float)
+    expected, left, rank = np.full(150, -1), np.arange(150), 0
+    while len(left):
+        on = [
+            i
+            for i in left
+            if not (
+                (points[left] <= points[i]).all(axis=1) & (points[left] < points[i]).any(axis=1)
+            ).any()
+        ]
+        expected[on], rank = rank, rank + 1
+        left = np.setdiff1d(left, on)
+    np.testing.assert_array_equal(ranks(points), expected)
+    np.testing.assert_array_equal(ranks(-points, maximise=True), expected)
+    assert ranks(np.empty((0, 3))).shape == (0,)
+
+
+def test_how_nearly_a_front_covers_another():
+    # Throughput, power, scalability: 10% less throughput is a factor of 1 / 0.9.
+    one = Front.from_table(table([("a", 100, 10, 1000), ("a", 50, 5, 1000)]))
+    less = Front.from_table(table([("a", 90, 10, 1000), ("a", 50, 5.2, 990)]))
+    assert one.epsilon(one) == 0
+    assert one.epsilon(less) == pytest.approx(0, abs=1e-12)
+    assert less.epsilon(one) == pytest.approx(1 / 0.9 - 1)
+    assert one.distance(less) == pytest.approx(0, abs=1e-12)
+    # Nearest in factors of ten: only throughput differs from the first; power and S80 from the
+    # second.
+    first = np.log10(100 / 90)
+    second = np.hypot(np.log10(5.2 / 5), np.log10(1000 / 990))
+    assert less.distance(one) == pytest.approx((first + second) / 2)
+
+
+def test_fronts_of_other_axes_are_not_compared():
+    one = Front.from_table(table([("a", 100, 10, 1000)]))
+    with pytest.raises(InputError, match=r"^objectives: got .*allowed: those of this front"):
+        one.epsilon(Front.from_table(one.table, (THROUGHPUT, POWER)))
+    with pytest.raises(InputError, match="at least one"):
+        one.distance(Front.from_table(one.table.iloc[:0]))
+
+
+@given(
+    hnp.arrays(float, st.tuples(st.integers(1, 60), st.just(3)), elements=st.floats(0.1, 100)),
+    st.floats(0.01, 1.0),
+    st.randoms(use_true_random=False),
+)
+def test_approximate_archives_cover_everything_in_any_order(points, epsilon, random):
+    points[:, 0] *= -1  # a maximised axis
+    order = list(range(len(points)))
+    found = []
+    for _ in range(2):
+        random.shuffle(order)
+        archive = Archive(3, epsilon)
+        archive._BUFFER = 4
+        for chunk in np.array_split(np.asarray(order), 5):
+            archive.add(points[chunk], chunk)
+        found.append(archive.finish())
+    np.testing.assert_array_equal(found[0].indices, found[1].indices)
+    kept = found[0].points
+    factor = (1 + epsilon) * (1 + 1e-9)
+    worse = np.where(points < 0, points / factor, points * factor)
+    assert (kept[:, None] <= worse[None]).all(axis=2).any(axis=0).all()
+    assert non_dominated(kept).all()

@@ -11,7 +11,7 @@ import dse
 from dse.bench import synthetic
 from dse.costing import costing
 from dse.evaluating import evaluator
-from dse.kernel import OPTIONS, loop, strengthened
+from dse.kernel import compiled, loop, strengthened
 from dse.program import Builder, Program, Value, numpy_rule, unroll
 from dse.screening import TOLERANCE, beaten
 from dse.sources import Sequence
@@ -21,8 +21,8 @@ F = jnp.float32
 
 def run(program, *columns):
     size = len(columns[0])
-    compiled = jax.jit(lambda *c: loop(program, size, c), compiler_options=OPTIONS)
-    return [np.asarray(column) for column in compiled(*columns)]
+    together = compiled(lambda *c: loop(program, size, c))
+    return [np.asarray(column) for column in together(*columns)]
 
 
 def everything(x, y, c):
