@@ -3,11 +3,12 @@
 from dse.defaults import default_space
 from dse.evaluating import Options
 from dse.front import Front
+from dse.gathering import Sweep
 from dse.parameter import Parameter
 from dse.readings import Constraint
 from dse.searching import Refinement, refine
 from dse.space import Space
-from dse.sweeping import Sweep, grid_sweep, sweep, table_sweep
+from dse.sweeping import grid_sweep, sweep, table_sweep
 
 __all__ = [
     "Constraint",

@@ -13,7 +13,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from dse.evaluating import Evaluator
-from dse.program import numpy_rule, unroll
+from dse.primitives import numpy_rule
+from dse.program import unroll
 from hwmodels.workloads.workload import Workload
 
 

@@ -17,12 +17,13 @@ import pandas as pd
 from dse.defaults import default_space
 from dse.evaluating import Options
 from dse.front import Front
+from dse.gathering import Sweep
 from dse.plots.fronts import draw_front
 from dse.readings import Constraint
 from dse.searching import Refinement, refine
 from dse.space import Space
 from dse.store import RunFolder, provenance
-from dse.sweeping import Sweep, sweep
+from dse.sweeping import sweep
 from hwmodels import VARIANTS, Workload, load_workload
 from hwmodels.fleet.scaling import LARGEST_FLEET
 from hwmodels.workloads import mlp

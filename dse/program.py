@@ -8,8 +8,6 @@ NumPy scalars.
 
 from __future__ import annotations
 
-import functools
-import operator
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -17,6 +15,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.extend.core import Literal
+
+from dse.primitives import UFUNCS, numpy_rule
 
 
 class Value(NamedTuple):
@@ -185,7 +185,7 @@ class _Walker(Recorder):
         for inner in (eqn.params[key] for key in _INNER if key in eqn.params):
             return self.walk(inner.jaxpr, inner.consts, inputs)
         if not any(isinstance(value, Value) for value in inputs):
-            if name in _UFUNCS:
+            if name in UFUNCS:
                 return [
                     np.asarray(numpy_rule(name, None, tuple(inputs)), eqn.outvars[0].aval.dtype)
                 ]
@@ -251,29 +251,4 @@ _UNIT = {"add": 0, "sub": 0, "mul": 1, "div": 1}
 _OF_ITSELF = {
     "sub": np.float32(0), "div": np.float32(1), "eq": np.True_, "le": np.True_, "ge": np.True_,
     "ne": np.False_, "lt": np.False_, "gt": np.False_,
-}  # fmt: skip
-
-
-def numpy_rule(name: str, setting: Any, arguments: tuple[Any, ...]) -> Any:
-    """A call on NumPy arrays or scalars; `NotImplementedError` for a primitive without a rule."""
-    if name == "integer_pow":
-        product = functools.reduce(np.multiply, [arguments[0]] * abs(setting))
-        return np.float32(1.0) / product if setting < 0 else product
-    if name == "convert_element_type":
-        return operator.methodcaller("astype", setting)(arguments[0])
-    if name not in _UFUNCS:
-        raise NotImplementedError(f"{name}: no NumPy rule for this primitive; add one here")
-    return _UFUNCS[name](*arguments)
-
-
-_UFUNCS: dict[str, Callable[..., Any]] = {
-    "add": np.add, "sub": np.subtract, "mul": np.multiply, "div": np.divide, "neg": np.negative,
-    "max": np.maximum, "min": np.minimum, "abs": np.abs, "sign": np.sign, "exp": np.exp,
-    "exp2": np.exp2, "log": np.log, "log1p": np.log1p, "expm1": np.expm1, "sqrt": np.sqrt,
-    "square": np.square, "pow": np.power, "floor": np.floor, "ceil": np.ceil, "round": np.rint,
-    "tanh": np.tanh, "lt": np.less, "le": np.less_equal, "gt": np.greater,
-    "ge": np.greater_equal, "eq": np.equal, "ne": np.not_equal, "and": np.bitwise_and,
-    "or": np.bitwise_or, "xor": np.bitwise_xor, "not": np.invert, "is_finite": np.isfinite,
-    "shift_left": np.left_shift, "shift_right_logical": np.right_shift,
-    "select_n": lambda which, no, yes: np.where(which, yes, no),
 }  # fmt: skip

@@ -14,7 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from dse.program import Program, Recorder, Value, numpy_rule, pruned
+from dse.primitives import numpy_rule
+from dse.program import Program, Recorder, Value, pruned
 
 Range = tuple[float, float]
 ANY: Range = (-math.inf, math.inf)

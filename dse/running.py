@@ -23,10 +23,11 @@ import pandas as pd
 import pyarrow.feather as feather
 
 from dse.archive import Survivors
+from dse.gathering import Sweep
 from dse.job import Found, Job, Unit
 from dse.manifest import check_same, describe, rebuild
 from dse.store import MANIFEST, RunFolder, provenance
-from dse.sweeping import WORKERS, Execute, Progress, Sweep, check, run
+from dse.sweeping import WORKERS, Execute, Progress, check, run
 from hwmodels import InputError
 
 UNITS, DESIGNS, TABLE = "units", "designs", "table.parquet"

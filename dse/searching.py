@@ -29,9 +29,10 @@ from dse.archive import Archive
 from dse.costing import costing
 from dse.evaluating import Evaluator, Options, evaluator
 from dse.front import Front
+from dse.gathering import Sweep, joint_front
 from dse.space import Space
 from dse.survivors import as_table, keep
-from dse.sweeping import WORKERS, Sweep, joint_front
+from dse.sweeping import WORKERS
 from hwmodels import InputError, Relax
 from hwmodels.workloads.workload import Workload
 

@@ -14,7 +14,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from dse.costing import Costing
-from dse.program import Program, numpy_rule, unroll
+from dse.primitives import numpy_rule
+from dse.program import Program, unroll
 from dse.samplers import drawing, sampler
 from dse.screening import screen
 

@@ -15,7 +15,8 @@ from dse.evaluating import evaluator
 from dse.factoring import factored
 from dse.factorised import Factorised
 from dse.front import OBJECTIVES, Front
-from dse.program import numpy_rule, unroll
+from dse.primitives import numpy_rule
+from dse.program import unroll
 from dse.screening import TOLERANCE
 from dse.sweeping import grid_sweep
 from hwmodels import InputError

@@ -12,7 +12,8 @@ from dse.bench import synthetic
 from dse.costing import costing
 from dse.evaluating import evaluator
 from dse.kernel import compiled, loop, strengthened
-from dse.program import Builder, Program, Value, numpy_rule, unroll
+from dse.primitives import numpy_rule
+from dse.program import Builder, Program, Value, unroll
 from dse.screening import TOLERANCE, beaten
 from dse.sources import Sequence
 

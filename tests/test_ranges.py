@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 import dse
 from dse.evaluating import evaluator
-from dse.program import numpy_rule, unroll
+from dse.primitives import numpy_rule
+from dse.program import unroll
 from dse.ranges import narrowed
 from dse.samplers import drawing, sampler
 from hwmodels import VARIANTS, load_workload

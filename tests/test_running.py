@@ -21,6 +21,7 @@ from dse.job import Job
 from dse.manifest import describe, differences, rebuild
 from dse.sampling import Grid, Sampled, Table
 from dse.sweeping import WORKERS
+from dse.trial import tried
 from hwmodels import InputError, load_workload
 
 SPACE = dse.Space(
@@ -315,3 +316,18 @@ def test_the_number_of_devices_does_not_change_a_bit(whole, tmp_path):
 def test_runs_are_started_once(whole):
     with pytest.raises(InputError, match=r"--out: .*exists already"):
         running.start(whole, a_job())
+
+
+def test_a_trial_chooses_the_fastest_settings_and_only_those(tmp_path):
+    job = a_job(chunk=None)
+    chosen, tried_ones = tried(job, seconds=1.5)
+    assert tried_ones
+    best = max(tried_ones, key=lambda entry: entry["designs_per_s"])
+    assert (chosen.chunk, chosen.filter_points) == (best["chunk"], best["filter_points"])
+    assert all(entry["designs_per_s"] > 0 for entry in tried_ones)
+    assert dataclasses.replace(chosen, chunk=None, filter_points=None) == job
+    running.start(tmp_path / "run", chosen, tried_ones)
+    again = running.reopen(tmp_path / "run")
+    assert (again.chunk, again.filter_points) == (chosen.chunk, chosen.filter_points)
+    manifest = json.loads((tmp_path / "run" / "manifest.json").read_text())
+    assert manifest["trial"] == tried_ones

@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 from scipy.stats import kstest, qmc
 
-from dse.program import numpy_rule, unroll
+from dse.primitives import numpy_rule
+from dse.program import unroll
 from dse.samplers import SAMPLERS, SOBOL_BITS, sampler
 
 

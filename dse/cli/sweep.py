@@ -19,6 +19,7 @@ from dse.cli.common import constraints, print_json, print_table, short
 from dse.cluster import cluster
 from dse.defaults import default_space
 from dse.evaluating import Options
+from dse.gathering import Sweep
 from dse.job import Job
 from dse.manifest import check_same, describe
 from dse.plots.fronts import draw_front
@@ -26,7 +27,6 @@ from dse.sampling import DEFAULT_POINTS, Grid, Sampled, Sampling, Table
 from dse.scalability import scalability
 from dse.space import Space
 from dse.store import default_folder
-from dse.sweeping import Sweep
 from dse.trial import WORTH, tried
 from hwmodels import VARIANTS, InputError, load_workload
 from hwmodels.accelerators.rates import LAUNCH_S
