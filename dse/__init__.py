@@ -6,7 +6,7 @@ from dse.front import Front
 from dse.gathering import Sweep
 from dse.parameter import Parameter
 from dse.readings import Constraint
-from dse.searching import Refinement, refine
+from dse.searching import Search, search
 from dse.space import Space
 from dse.sweeping import grid_sweep, sweep, table_sweep
 
@@ -15,12 +15,12 @@ __all__ = [
     "Front",
     "Options",
     "Parameter",
-    "Refinement",
+    "Search",
     "Space",
     "Sweep",
     "default_space",
     "grid_sweep",
-    "refine",
+    "search",
     "sweep",
     "table_sweep",
 ]

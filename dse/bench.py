@@ -18,6 +18,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from dse.adjoint import with_gradient
 from dse.archive import Archive
 from dse.bound import bound
 from dse.costing import CHUNK, Costing, costing
@@ -26,10 +27,12 @@ from dse.evaluating import Evaluator, Options, evaluator
 from dse.factorised import BLOCK, Factorised
 from dse.front import OBJECTIVES
 from dse.grid_bench import billion_grid
+from dse.kernel import compiled, loop, strengthened
 from dse.mapping_bench import mapping_rate
 from dse.numpy_model import NumpyModel
 from dse.plan_bench import plan_rate
-from dse.program import pruned
+from dse.program import pruned, unroll
+from dse.ranges import narrowed
 from dse.screening import filtering
 from dse.sources import CHUNK as SCREENED
 from dse.sources import Sequence, Source, compile_both
@@ -84,7 +87,7 @@ def bench(
     figures = {
         "random_designs_per_s": _random(engine, trace, chunk, share),
         "grid_designs_per_s": _grid(engine, trace, block, share),
-        "gradients_per_s": _gradients(engine, trace, share),
+        "gradients_per_s": _gradients(costing(engine, trace), share),
     }
     numpy_figures = {n: _numpy(engine, trace, n, share / len(NUMPY_CHUNKS)) for n in NUMPY_CHUNKS}
     best = max(numpy_figures, key=lambda n: numpy_figures[n][0])
@@ -163,28 +166,35 @@ def _grid(engine: Evaluator, workload: Workload, block: int, seconds: float) -> 
     return _screening(costs, Factorised(costs, axes, block), begin, seconds)
 
 
-def _gradients(engine: Evaluator, workload: Workload, seconds: float) -> Figure:
-    """Gradient of the summed log-objectives of the exact model (straight through) in the
-    logarithm of every number of the space, a batch of random designs at a time."""
-    operations = jax.tree.map(jnp.asarray, engine.trace(workload))
-    free = [p.name for p in engine.space.numeric if p.kind != "choice"]
+def _gradients(costs: Costing, seconds: float) -> Figure:
+    """Gradient of the summed log-objectives of the exact model (ceilings' slopes straight through)
+    in every number of the space, random designs, with the program that a search runs."""
+    begin = time.perf_counter()
+    engine, parameters = costs.engine, costs.engine.space.numeric
+    trace = engine.trace(costs.workload)
 
-    def loss(logs: dict[str, Any], values: dict[str, Any]) -> Any:
-        numbers = values | {name: jnp.exp(log) for name, log in logs.items()}
-        readings, _ = engine.one(numbers, operations)
-        return sum((-1.0 if o.maximise else 1.0) * jnp.log(readings[o.column]) for o in OBJECTIVES)
+    def loss(*values: Any) -> list[Any]:
+        readings, _ = engine.one(dict(zip(costs.names, values, strict=True)), trace)
+        signs = [-1.0 if o.maximise else 1.0 for o in OBJECTIVES]
+        logs = [jnp.log(readings[o.column]) for o in OBJECTIVES]
+        return [sum(sign * log for sign, log in zip(signs, logs, strict=True))]
 
-    slope = jax.jit(jax.vmap(jax.grad(loss)))
-    costs = costing(engine, workload)
-    values = _designs(costs, GRADIENTS)
-    logs = {name: jnp.log(values[name]) for name in free}
+    program = unroll(loss, *[jnp.float32(1.0)] * len(parameters), differentiable=True)
+    free = [i for i, p in enumerate(parameters) if p.kind != "choice"]
+    program = narrowed(with_gradient(program, free), [p.ends for p in parameters])
+    program = strengthened(program)
+    slopes = compiled(lambda columns: loop(program, GRADIENTS, columns))
+    columns = list(_designs(costs, GRADIENTS).values())
     with ThreadPoolExecutor(WORKERS) as pool:
 
         def run() -> Any:
-            calls = [pool.submit(slope, logs, values) for _ in range(WORKERS)]
+            calls = [pool.submit(slopes, columns) for _ in range(WORKERS)]
             return [jax.block_until_ready(call.result()) for call in calls]
 
-        return rate(run, WORKERS * GRADIENTS, seconds)
+        run()
+        compiling = time.perf_counter() - begin
+        speed, spread, _ = rate(run, WORKERS * GRADIENTS, seconds)
+    return speed, spread, compiling
 
 
 def _designs(costs: Costing, count: int) -> dict[str, np.ndarray]:

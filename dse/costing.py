@@ -37,7 +37,8 @@ class Costed(NamedTuple):
 class Costing:
     """The compiled programs of a structure on a workload; get it from `costing`.
 
-    `program`: the parameters to readings, objectives (minimised) and the worst margin.
+    `program`: the parameters to readings, objectives (minimised) and the worst margin, that of
+    one of the `limits`.
     """
 
     def __init__(self, engine: Evaluator, workload: Workload):
@@ -45,11 +46,12 @@ class Costing:
         self.names = tuple(p.name for p in engine.space.numeric)
         trace = engine.trace(workload)
         names: tuple[str, ...] = ()
+        self.limits: tuple[str, ...] = ()
 
         def model(*values: Any) -> list[Any]:
             nonlocal names
             readings, margins = engine.one(dict(zip(self.names, values, strict=True)), trace)
-            names = tuple(readings)
+            names, self.limits = tuple(readings), tuple(margins)
             worst = functools.reduce(jnp.minimum, margins.values())
             return [*readings.values(), *engine.points(readings), worst]
 

@@ -75,6 +75,12 @@ class Parameter:
             value = np.round(value)
         return np.clip(value, *self.ends)
 
+    def positions(self, column: Any) -> np.ndarray:
+        """Numbers of a table's column: of a choice, the positions of its names."""
+        if self.kind != "choice":
+            return np.asarray(column, float)
+        return np.array([self.choices.index(name) for name in column], float)
+
     def spread(self, points: int) -> np.ndarray:
         """At most `points` values for a grid, ends included, evenly spaced on the axis."""
         if self.steps is not None and self.steps <= points:

@@ -20,7 +20,7 @@ from dse.front import Front
 from dse.gathering import Sweep
 from dse.plots.fronts import draw_front
 from dse.readings import Constraint
-from dse.searching import Refinement, refine
+from dse.searching import Search, search
 from dse.space import Space
 from dse.store import RunFolder, provenance
 from dse.sweeping import sweep
@@ -49,8 +49,7 @@ class Settings:
         )
     )
     designs: int = 1_000_000
-    starts: int = 64
-    steps: int = 80
+    evaluations: int = 100_000  # of the gradient search
     seed: int = 0
     options: Options = Options()
 
@@ -61,7 +60,7 @@ class Answer:
 
     workload: Workload
     sweep: Sweep
-    refinement: Refinement
+    refinement: Search
 
     @property
     def front(self) -> Front:
@@ -146,10 +145,9 @@ def run_pareto(settings: Settings, progress: Progress) -> tuple[list[Answer], fl
             options=settings.options, progress=_share(progress, sweeping, settings.designs),
         )  # fmt: skip
         progress(refining, 0.0)
-        refined = refine(
-            spaces, workload, swept, starts=settings.starts, steps=settings.steps,
-            seed=settings.seed, options=settings.options,
-            progress=_share(progress, refining, len(spaces)),
+        refined = search(
+            spaces, workload, evaluations=settings.evaluations, start=swept, seed=settings.seed,
+            options=settings.options, progress=_share(progress, refining, settings.evaluations),
         )  # fmt: skip
         answers.append(Answer(workload, swept, refined))
     return answers, time.perf_counter() - begin
@@ -179,7 +177,7 @@ def write(
             run.folder / prefix,
             title=f"Training {name}: throughput, power and scalability",
             budgets=f"Budgets: {budgets(settings)}. {answer.sweep.designs:,} random designs, "
-            f"{answer.refinement.gradients:,} gradient steps. At most "
+            f"{answer.refinement.evaluations:,} in gradient search. At most "
             f"{answer.summary()['most_chips']:,} chips in a fleet (global batch).",
             objectives=answer.front.objectives,
         )
@@ -189,8 +187,7 @@ def write(
             "settings": {
                 "workloads": [answer.workload.name for answer in answers],
                 "designs_per_workload": settings.designs,
-                "starts": settings.starts,
-                "steps": settings.steps,
+                "evaluations": settings.evaluations,
                 "seed": settings.seed,
                 "runtime": settings.options.runtime,
                 "residency": settings.options.residency,

@@ -115,14 +115,19 @@ def interleaved(program: Program, own: Sequence[int], copies: int) -> Program:
     return Program(inputs, tuple(calls), tuple(outputs))
 
 
-def unroll(function: Callable[..., Sequence[Any]], *inputs: Any) -> Program:
+def unroll(
+    function: Callable[..., Sequence[Any]], *inputs: Any, differentiable: bool = False
+) -> Program:
     """The program of `function`, whose `inputs` (examples or shapes) are scalars.
+
+    `differentiable` keeps `stop_gradient` as a call, for `dse.adjoint`.
 
     Raises:
       NotImplementedError: a primitive that makes other than scalars of them; it names it.
     """
     closed = jax.make_jaxpr(function)(*inputs)
     walker = _Walker(len(closed.jaxpr.invars))
+    walker.same = _SAME if differentiable else (*_SAME, "stop_gradient")
     outputs = walker.walk(closed.jaxpr, closed.consts, list(map(Value, range(walker.inputs))))
     return pruned(Program(walker.inputs, tuple(walker.calls), tuple(outputs)))
 
@@ -138,7 +143,7 @@ def pruned(program: Program) -> Program:
     return program._replace(calls=tuple(calls[::-1]))
 
 
-_SAME = ("squeeze", "reshape", "broadcast_in_dim", "copy", "copy_p", "stop_gradient")
+_SAME = ("squeeze", "reshape", "broadcast_in_dim", "copy", "copy_p")
 _INNER = ("jaxpr", "call_jaxpr")
 
 
@@ -164,6 +169,8 @@ class Recorder:
 
 
 class _Walker(Recorder):
+    same: tuple[str, ...]  # primitives that hand their argument on
+
     def walk(self, jaxpr: Any, consts: Any, arguments: Any) -> list[Any]:
         """Add the calls of `jaxpr`; its results are values, or NumPy constants."""
         values: dict[Any, Any] = dict(zip(jaxpr.constvars, map(np.asarray, consts), strict=True))
@@ -193,7 +200,7 @@ class _Walker(Recorder):
             return [*map(np.asarray, folded if eqn.primitive.multiple_results else [folded])]
         if any(atom.aval.shape for atom in eqn.outvars):
             raise NotImplementedError(f"{name}: a value of a design that is not a scalar")
-        if name in _SAME or (
+        if name in self.same or (
             name == "convert_element_type" and eqn.params["new_dtype"] == eqn.invars[0].aval.dtype
         ):
             return inputs[:1]

@@ -23,11 +23,11 @@ ROUNDING = 1e-6  # relative: what a float32 call may be off, and more
 
 
 def narrowed(program: Program, ranges: Sequence[Range]) -> Program:
-    """`program` for inputs within `ranges`, without the calls that these decide. No value is a
-    NaN."""
+    """`program` for inputs within `ranges`, either end first, without the calls that these decide.
+    No value is a NaN."""
     recorder = Recorder(program.inputs)
     same: dict[Value, Any] = {Value(i): Value(i) for i in range(program.inputs)}
-    found = {Value(i): _wider(*r) for i, r in enumerate(ranges)}
+    found = {Value(i): _wider(*sorted(r)) for i, r in enumerate(ranges)}
 
     def get(value: Any) -> Any:
         return same[value] if isinstance(value, Value) else value
@@ -88,6 +88,8 @@ def _range(name: str, setting: Any, ranges: list[Range]) -> Range:
     (low, high), *rest = ranges
     if name in ("add", "sub"):
         least, most = rest[0] if name == "add" else (-rest[0][1], -rest[0][0])
+        if min(low, least) >= 0.0 or max(high, most) <= 0.0:
+            return _wider(low + least, high + most)
         error = ROUNDING * max(map(abs, (low, high, least, most)))
         return (low + least - error, high + most + error) if error < math.inf else ANY
     if name in _MONOTONE:

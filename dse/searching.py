@@ -1,14 +1,8 @@
-"""Gradient search: many starts descend a scalarised objective together, then become buildable.
+"""Gradient search for a whole front: descend, round, settle, polish, again from what was found.
 
-From designs on a sweep's front, each start with a preference of its own (weights on the three
-log-objectives), optax descends
-
-    sum_i w_i log f_i + PENALTY sum_j max(0, SLACK - margin_j)^2
-
-in coordinates that a sigmoid keeps within bounds, on the smooth model whose sharpness rises as it
-goes; discrete numbers are continuous meanwhile, DRAM kinds and structures stay those of the
-start. Every `KEEP_EVERY`-th iterate is rounded to a buildable design and evaluated exactly; what
-is feasible and not dominated joins the front.
+Every number of the result is exact; gradients only propose (`dse.rounds`). Structures are searched
+side by side; those whose designs have all left their variant's front get no further rounds, and a
+search ends early when rounds stop paying.
 """
 
 from __future__ import annotations
@@ -17,36 +11,33 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
 
-import jax
-import jax.numpy as jnp
+import moocore
 import numpy as np
-import optax
 import pandas as pd
 
-from dse.archive import Archive
-from dse.costing import costing
-from dse.evaluating import Evaluator, Options, evaluator
-from dse.front import Front
+from dse.evaluating import Options, evaluator
+from dse.front import Front, non_dominated
 from dse.gathering import Sweep, joint_front
+from dse.rounds import LEAST, Observe, StructureSearch
 from dse.space import Space
-from dse.survivors import as_table, keep
+from dse.survivors import as_table
 from dse.sweeping import WORKERS
-from hwmodels import InputError, Relax
+from hwmodels import InputError
 from hwmodels.workloads.workload import Workload
 
-PENALTY, SLACK = 30.0, 0.005
-SHARPNESS = (6.0, 60.0)  # of the smooth model, first and last step; geometric in between
-KEEP_EVERY = 8
-EDGE = 0.01  # starts on a bound move this far inside, where the sigmoid has a slope
+ROUND = 2000  # evaluations of a structure's round, about
+SAMPLED = 0.1  # of the evaluations, where nothing is known to begin with
+Box = tuple[np.ndarray, np.ndarray]  # ideal and extent of a front, in logarithms
+PATIENCE, TOLERANCE = 6, 1e-3  # rounds that together must add this much to the fronts' volume
 
 
 @dataclass(frozen=True)
-class Refinement:
-    """The result of `refine`: the joint front, each variant's own, and what it took.
+class Search:
+    """The result of `search`.
 
-    `gradients`: gradient evaluations; `candidates`: buildable designs evaluated exactly.
+    `front`: the joint front; `variant_fronts`: each variant's own. `gradients`: gradient
+    evaluations; `candidates`: buildable designs costed exactly; `evaluations`: both.
     """
 
     front: Front
@@ -55,176 +46,142 @@ class Refinement:
     candidates: int
     wall_s: float
 
+    @property
+    def evaluations(self) -> int:
+        """Designs evaluated, with or without a gradient."""
+        return self.gradients + self.candidates
 
-def refine(
+
+def search(
     space: Space | Sequence[Space],
     workload: Workload,
-    sweep: Sweep,
     *,
-    starts: int = 64,
-    steps: int = 80,
-    learning_rate: float = 0.1,
+    evaluations: int = 20_000,
+    start: Sweep | None = None,
     seed: int = 0,
+    optimizer: str = "adam",
+    learning_rate: float = 0.1,
     options: Options | None = None,
+    observe: Observe | None = None,
     progress: Callable[[int, int], None] | None = None,
-) -> Refinement:
-    """Improve a sweep's fronts by gradient, `starts` per space, `steps` each.
+) -> Search:
+    """Search spaces for their fronts by gradient, at most `evaluations` in all.
 
-    Of a space's structures the one that holds most of the variant's front is searched (each
-    costs a compilation); designs of the others stay as the sweep found them.
-    `progress(done, total)` counts spaces.
+    With `start`, a sweep of the same spaces, each variant's front is improved: only structures
+    that hold some of it are searched, and the result holds no worse designs.
+    `observe(points, evaluations)` is told of every batch: objectives (minimised) of its designs
+    that meet all limits, and how many were evaluated; `progress(done, total)` counts evaluations.
 
     Raises:
-      InputError: `starts` or `steps` below 1, a learning rate that is not positive.
+      InputError: too few evaluations for a round of every structure, an unknown optimiser, a
+        learning rate that is not positive, no design that meets the limits.
     """
     spaces = [space] if isinstance(space, Space) else list(space)
-    for name, value in (("starts", starts), ("steps", steps)):
-        if value < 1:
-            raise InputError(name, value, "allowed: >= 1")
-    if not learning_rate > 0:
-        raise InputError("learning_rate", learning_rate, "allowed: > 0")
-    begin, options = time.perf_counter(), options or Options()
-    cases = [
-        (s, *_most_promising(s, front.table, starts))
-        for s in spaces
-        if (front := sweep.variant_fronts.get(s.variant)) is not None
-    ]
-    first = sweep.designs
-    offsets = first + np.arange(len(cases)) * starts * (steps // KEEP_EVERY + 1)
-    done: list[int] = []
+    options, begin = options or Options(), time.perf_counter()
+    both = [(s, static, _rows(s, static, start)) for s in spaces for static in s.structures()]
+    both = [entry for entry in both if entry[2] is None or len(entry[2])]
+    if evaluations < fewest(len(both)):
+        least = f"allowed: >= {fewest(len(both))}, {fewest(1)} for each structure"
+        raise InputError("evaluations", evaluations, least)
+    share = evaluations // max(len(both), 1)
 
-    def run(i: int) -> pd.DataFrame:
-        s, static, rows = cases[i]
-        engine = evaluator(s, static, workload.training, options)
-        table = _descend(
-            engine, workload, rows, starts, steps, learning_rate, seed, int(offsets[i])
-        )
-        done.append(i)
-        if progress is not None:
-            progress(len(done), len(cases))
-        return table
+    def make(i: int) -> StructureSearch:
+        space, static, rows = both[i]
+        engine = evaluator(space, static, workload.training, options)
+        case = StructureSearch(engine, workload, seed + 1000 * i, observe, optimizer, learning_rate)
+        if rows is None:
+            case.sample(int(SAMPLED * share))
+        else:
+            case.adopt(rows)
+        return case
 
     with ThreadPoolExecutor(WORKERS) as pool:
-        tables = list(pool.map(run, range(len(cases))))
+        cases = list(pool.map(make, range(len(both))))
+        boxes: dict[str, Box] = {}
+        volumes: list[float] = []
+        while True:
+            left = evaluations - sum(case.evaluations for case in cases)
+            alive = _alive(cases)
+            if progress is not None:
+                progress(evaluations - left, evaluations)
+            volumes.append(sum(_volume(group, boxes) for group in alive))
+            flat = len(volumes) > PATIENCE and volumes[-1] < volumes[-1 - PATIENCE] + TOLERANCE
+            count = sum(map(len, alive))
+            if flat or left < LEAST * count:
+                break
+            each = left // max(left // (ROUND * count), 1) // count
+            work = [
+                pool.submit(case.round, each, *extent)
+                for group, extent in zip(alive, map(_extent, alive), strict=True)
+                for case in group
+            ]
+            for round_ in work:
+                round_.result()
+    return _result(cases, options, 0 if start is None else start.designs, begin)
 
-    own = {variant: front.table for variant, front in sweep.variant_fronts.items()}
-    for (s, _, _), table in zip(cases, tables, strict=True):
+
+def fewest(structures: int) -> int:
+    """Evaluations with which `structures` can each have a round."""
+    return 2 * LEAST * structures
+
+
+def _rows(space: Space, static: dict[str, str], start: Sweep | None) -> pd.DataFrame | None:
+    """The designs of a structure on the variant's front; None where nothing is known."""
+    if start is None:
+        return None
+    front = start.variant_fronts.get(space.variant)
+    rows = pd.DataFrame() if front is None else front.table
+    for name, value in static.items() if len(rows) else ():
+        rows = rows[rows[name] == value]
+    return rows
+
+
+def _alive(cases: Sequence[StructureSearch]) -> list[list[StructureSearch]]:
+    """By variant, the cases with designs on its front; `InputError` if there are none at all."""
+    variants: dict[str, list[StructureSearch]] = {}
+    for case in cases:
+        if case.archive.size:
+            variants.setdefault(case.engine.space.variant, []).append(case)
+    if not variants:
+        raise InputError("limits", "no design meets all", "allowed: limits that some design meets")
+    alive = []
+    for group in variants.values():
+        points = [case.archive.finish().points for case in group]
+        mask = non_dominated(np.concatenate(points))
+        cuts = np.cumsum([len(p) for p in points])[:-1]
+        alive.append([c for c, on in zip(group, np.split(mask, cuts), strict=True) if on.any()])
+    return alive
+
+
+def _extent(group: Sequence[StructureSearch]) -> Box:
+    """Ideal and extent of a variant's front so far, in logarithms."""
+    logs = np.concatenate([case.known()[1] for case in group])
+    ideal = logs.min(axis=0)
+    return ideal, np.maximum(logs.max(axis=0) - ideal, 1e-3)
+
+
+def _volume(
+    group: Sequence[StructureSearch], boxes: dict[str, tuple[np.ndarray, np.ndarray]]
+) -> float:
+    """What a variant's front dominates of the box that its first front spanned, in logarithms."""
+    ideal, extent = boxes.setdefault(group[0].engine.space.variant, _extent(group))
+    logs = np.concatenate([case.known()[1] for case in group])
+    return float(moocore.hypervolume((logs - ideal) / extent, ref=np.full(logs.shape[1], 1.1)))
+
+
+def _result(cases: Sequence[StructureSearch], options: Options, first: int, begin: float) -> Search:
+    tables: dict[str, list[pd.DataFrame]] = {}
+    for case in cases:
+        table = as_table(case.engine.space, case.engine.static, case.archive.finish(), "gradient")
         if len(table):
-            own[s.variant] = pd.concat([own[s.variant], table], ignore_index=True)
-    fronts = {v: Front.from_table(table, options.objectives) for v, table in own.items()}
-    return Refinement(
-        front=joint_front({v: f.table for v, f in fronts.items()}, options.objectives),
-        variant_fronts=fronts,
-        gradients=len(cases) * starts * steps,
-        candidates=len(cases) * starts * (steps // KEEP_EVERY + 1),
+            table["design"] += first
+            tables.setdefault(case.engine.space.variant, []).append(table)
+        first += case.candidates
+    own = {variant: pd.concat(parts, ignore_index=True) for variant, parts in tables.items()}
+    return Search(
+        front=joint_front(own, options.objectives),
+        variant_fronts={v: Front.from_table(t, options.objectives) for v, t in own.items()},
+        gradients=sum(case.gradients for case in cases),
+        candidates=sum(case.candidates for case in cases),
         wall_s=time.perf_counter() - begin,
     )
-
-
-def descent(engine: Evaluator, steps: int, learning_rate: float) -> Callable[..., Any]:
-    """The compiled search: (coordinates (s, P), held values, weights (s, 3), trace) -> path.
-
-    Returns coordinates of shape (steps // KEEP_EVERY + 1, s, P), the last iterate included.
-    """
-    parameters = engine.space.numeric
-    free = [i for i, p in enumerate(parameters) if p.kind != "choice"]
-    optimizer = optax.adam(learning_rate)
-    ratio = SHARPNESS[1] / SHARPNESS[0]
-
-    def loss(z: Any, held: Any, weights: Any, trace: Any, sharpness: Any) -> Any:
-        u = jax.nn.sigmoid(z)
-        values = {p.name: held[i] for i, p in enumerate(parameters)}
-        values |= {parameters[i].name: parameters[i].relaxed(u[i]) for i in free}
-        readings, margins = engine.one(values, trace, Relax("smooth", sharpness), stacked=True)
-        points = jnp.stack(engine.points(readings))
-        logs = jnp.log(jnp.abs(points)) * jnp.sign(points)
-        misses = sum(jnp.maximum(SLACK - margin, 0.0) ** 2 for margin in margins.values())
-        return jnp.dot(weights, logs) + PENALTY * misses
-
-    slope = jax.vmap(jax.grad(loss), in_axes=(0, 0, 0, None, None))
-
-    def path(u: Any, held: Any, weights: Any, trace: Any) -> Any:
-        z = jnp.log(u) - jnp.log1p(-u)
-
-        def block(carry: Any, number: Any) -> Any:
-            def step(i: Any, carry: Any) -> Any:
-                z, state = carry
-                done = (number * KEEP_EVERY + i) / steps
-                gradient = slope(z, held, weights, trace, SHARPNESS[0] * ratio**done)
-                updates, state = optimizer.update(gradient, state)
-                return optax.apply_updates(z, updates), state
-
-            carry = jax.lax.fori_loop(0, KEEP_EVERY, step, carry)
-            return carry, jax.nn.sigmoid(carry[0])
-
-        blocks = jnp.arange(max(steps // KEEP_EVERY, 1))
-        _, kept = jax.lax.scan(block, (z, optimizer.init(z)), blocks)
-        return kept
-
-    # Compiling takes a hundred times as long as running here. Fusion duplicates producers of so
-    # large a gradient several times over: without it, and without optimising machine code, the
-    # program compiles five times as fast, and some dozens of designs still take 0.2 s.
-    options = {"xla_disable_hlo_passes": "fusion", "xla_backend_optimization_level": 0}
-    return jax.jit(path, compiler_options=options)
-
-
-def _descend(
-    engine: Evaluator,
-    workload: Workload,
-    rows: pd.DataFrame,
-    starts: int,
-    steps: int,
-    learning_rate: float,
-    seed: int,
-    first: int,
-) -> pd.DataFrame:
-    parameters = engine.space.numeric
-    held = np.stack([_positions(p, rows[p.name]) for p in parameters], axis=1)
-    held = held[np.arange(starts) % len(rows)].astype(np.float32)
-    u = np.stack([p.coordinate(held[:, i]) for i, p in enumerate(parameters)], axis=1)
-    weights = np.random.default_rng(seed).dirichlet(np.ones(3), starts).astype(np.float32)
-    trace = engine.trace(workload)
-    search = engine.programs.setdefault(
-        (steps, learning_rate), descent(engine, steps, learning_rate)
-    )
-    path = np.asarray(search(np.clip(u, EDGE, 1 - EDGE), held, weights, trace))
-
-    columns: dict[str, np.ndarray] = {}
-    for i, p in enumerate(parameters):
-        relaxed = np.asarray(p.relaxed(path[..., i]))
-        values = held[None, :, i] + 0 * relaxed if p.kind == "choice" else p.buildable(relaxed)
-        columns[p.name] = values.reshape(-1).astype(np.float32)
-    return exact_front(engine, workload, columns, first)
-
-
-def exact_front(
-    engine: Evaluator, workload: Workload, columns: dict[str, np.ndarray], first: int
-) -> pd.DataFrame:
-    """The front of the given designs, evaluated exactly; numbered from `first`."""
-    archive, costs = Archive(len(engine.objectives)), costing(engine, workload)
-    count = len(next(iter(columns.values())))
-    keep(archive, costs, costs.table(columns), np.arange(count) + first)
-    return as_table(engine.space, engine.static, archive.finish(), "gradient")
-
-
-def _most_promising(
-    space: Space, table: pd.DataFrame, starts: int
-) -> tuple[dict[str, str], pd.DataFrame]:
-    """The structure with most rows in `table`, and up to `starts` of them, spread by power."""
-
-    def of(static: dict[str, str]) -> pd.DataFrame:
-        rows = table
-        for name, value in static.items():
-            rows = rows[rows[name] == value]
-        return rows
-
-    static = max(space.structures(), key=lambda s: len(of(s)))
-    rows = of(static).sort_values("power_W", kind="stable", ignore_index=True)
-    spread = np.linspace(0, len(rows) - 1, min(starts, len(rows))).round().astype(int)
-    return static, rows.iloc[np.unique(spread)]
-
-
-def _positions(parameter: Any, column: pd.Series) -> np.ndarray:
-    if parameter.kind != "choice":
-        return column.to_numpy(float)
-    return np.asarray([parameter.choices.index(name) for name in column], float)

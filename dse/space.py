@@ -106,7 +106,8 @@ class Space:
         ]
 
     def build(self, values: dict[str, Any], static: dict[str, str]) -> tuple[Accelerator, Fleet]:
-        """One design: `values` of the numeric parameters, `static` one of `structures()`."""
+        """One design: `values` of the numeric parameters, `static` one of `structures()`. A choice
+        is a position, or a tuple of shares that mixes the choices' numbers."""
         settings: dict[str, Any] = {**dict(self.fixed), **values, **static}
         for name in PART_KINDS:
             kind = settings.pop(name, None)
@@ -122,11 +123,11 @@ class Space:
         (choices,) = [p.choices for p in self.parameters if p.name == name]
         tables = [PART_KINDS[name][choice] for choice in choices]
         # A sum of masked constants, not a gather: it vectorises over designs.
+        shares = kind if isinstance(kind, tuple) else [
+            jnp.where(jnp.round(kind) == i, 1.0, 0.0) for i in range(len(tables))
+        ]  # fmt: skip
         return {
-            field: sum(
-                jnp.where(jnp.round(kind) == i, 1.0, 0.0) * table[field]
-                for i, table in enumerate(tables)
-            )
+            field: sum(share * table[field] for share, table in zip(shares, tables, strict=True))
             for field in tables[0]
         }
 

@@ -7,6 +7,7 @@ three run the units of a `Job`, two at a time: one compiles or merges while the 
 from __future__ import annotations
 
 import collections
+import contextlib
 import functools
 import itertools
 import time
@@ -159,9 +160,11 @@ def in_threads(
 
     def work(number: int, unit: Unit) -> Callable[[], tuple[Unit, Found]]:
         told, device = known(unit.case), devices[number % len(devices)]
+        # Naming the only device would compile again what was compiled without.
+        named = jax.default_device(device) if len(devices) > 1 else contextlib.nullcontext()
 
         def do() -> tuple[Unit, Found]:
-            with jax.default_device(device):
+            with named:
                 return unit, job.run(unit, told, functools.partial(report, unit))
 
         return do

@@ -139,11 +139,11 @@ Image(run.front.plot(f"{folder}/front.png", title="Training mlp")[0], width=800)
 # %% [markdown]
 # ## 6. Improve it by gradient
 #
-# `refine` descends from designs on the front, rounds what it finds to buildable numbers, and
-# evaluates them exactly; what is better joins the front.
+# `search` descends from designs on the front, rounds what it finds to buildable numbers, tries
+# their neighbours, and evaluates all exactly; what is better joins the front.
 
 # %%
-better = dse.refine(spaces, workload, run, starts=32, steps=40)
+better = dse.search(spaces, workload, start=run, evaluations=40_000)
 print(f"front: {len(run.front)} -> {len(better.front)} designs")
 print(better.front.table["source"].value_counts().to_dict())
 

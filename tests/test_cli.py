@@ -14,7 +14,7 @@ import pytest
 from dse.cli.main import main
 from dse.front import non_dominated
 
-FAST = ["--designs", "4000", "--starts", "4", "--steps", "8"]
+FAST = ["--designs", "4000", "--evaluations", "9000"]
 
 
 def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:
@@ -116,7 +116,7 @@ BAD = [
     (["pareto", "--at-least", "throughput_per_s=-3"], ["throughput_per_s", "-3", "> 0"]),
     (["pareto", "--designs", "0"], ["--designs", "0", ">= 8"]),
     (["pareto", "--designs", "many"], ["many", "not a valid integer"]),
-    (["pareto", "--steps", "0"], ["--steps", "0", ">= 1"]),
+    (["pareto", "--evaluations", "0"], ["--evaluations", "0", ">= 8192"]),
     (["pareto", "--seed", "-1"], ["--seed", "-1", "0 to"]),
     (["pareto", "--runtime", "lazy"], ["--runtime", "lazy", "eager, graph, none"]),
     (["pareto", "--space", "nowhere.toml"], ["nowhere.toml", "no such file"]),

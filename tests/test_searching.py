@@ -22,7 +22,7 @@ SPACE = dse.Space(
     ),
     constraints=(dse.Constraint("area_mm2", 400.0),),
 )
-SETTINGS = {"starts": 6, "steps": 16, "seed": 3}
+SETTINGS = {"evaluations": 2500, "seed": 3}
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +37,7 @@ def swept(workload):
 
 @pytest.fixture(scope="module")
 def refined(workload, swept):
-    return dse.refine(SPACE, workload, swept, **SETTINGS)
+    return dse.search(SPACE, workload, start=swept, **SETTINGS)
 
 
 @pytest.fixture(scope="module")
@@ -101,26 +101,51 @@ def test_added_designs_are_exact(added, workload):
 def test_design_numbers_are_unique_and_follow_the_sweep(swept, refined, added):
     assert refined.front.table["design"].is_unique
     assert (added["design"] >= swept.designs).all()
-    assert refined.gradients == SETTINGS["starts"] * SETTINGS["steps"]
-    assert refined.candidates >= len(added)
+    assert refined.gradients + refined.candidates == refined.evaluations
+    assert SETTINGS["evaluations"] / 2 < refined.evaluations <= SETTINGS["evaluations"]
 
 
 def test_seed_decides(swept, refined, workload):
-    again = dse.refine(SPACE, workload, swept, **SETTINGS)
+    again = dse.search(SPACE, workload, start=swept, **SETTINGS)
     pd.testing.assert_frame_equal(refined.front.table, again.front.table, check_exact=True)
-    other = dse.refine(SPACE, workload, swept, **SETTINGS | {"seed": 4})
+    other = dse.search(SPACE, workload, start=swept, **SETTINGS | {"seed": 4})
     assert not other.front.table.equals(refined.front.table)
 
 
 @pytest.mark.parametrize(
     ("arguments", "field"),
     [
-        ({"starts": 0}, "starts"),
-        ({"steps": 0}, "steps"),
+        ({"evaluations": 100}, "evaluations"),
         ({"learning_rate": 0.0}, "learning_rate"),
         ({"learning_rate": float("nan")}, "learning_rate"),
+        ({"optimizer": "adm"}, "optimizer"),
     ],
 )
 def test_bad_arguments_are_named(swept, workload, arguments, field):
     with pytest.raises(InputError, match=f"^{field}: got"):
-        dse.refine(SPACE, workload, swept, **arguments)
+        dse.search(SPACE, workload, start=swept, **SETTINGS | arguments)
+
+
+def test_a_search_from_nothing_beats_as_many_random_designs(workload):
+    told = []
+    found = dse.search(SPACE, workload, evaluations=4000, seed=1, observe=lambda *a: told.append(a))
+    drawn = dse.sweep(SPACE, workload, designs=4000, seed=1)
+    corners = {
+        "reference": {"throughput_per_s": 1.0, "power_W": 1e4, "scalability_per_s": 1.0},
+        "ideal": {"throughput_per_s": 1e12, "power_W": 1e-1, "scalability_per_s": 1e15},
+    }
+    assert found.front.hypervolume(**corners) > drawn.front.hypervolume(**corners)
+    assert found.evaluations == sum(count for _, count in told) <= 4000
+    # What was observed is what the front was made of.
+    seen = np.concatenate([points for points, _ in told])
+    signs = np.asarray([-1.0 if o.maximise else 1.0 for o in OBJECTIVES])
+    best = seen[non_dominated(seen)]
+    assert {tuple(p) for p in best} == {
+        tuple(p) for p in (_points(found.front.table) * signs).astype(np.float32)
+    }
+
+
+def test_limits_that_nothing_meets(workload):
+    tight = SPACE.with_constraints((dse.Constraint("area_mm2", 1.0),))
+    with pytest.raises(InputError, match="no design meets all"):
+        dse.search(tight, workload, evaluations=2500)

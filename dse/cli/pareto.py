@@ -13,6 +13,7 @@ from dse.cli.common import constraints, print_json, print_table, progress_bars
 from dse.defaults import default_space
 from dse.evaluating import Options
 from dse.scalability import Scalability, scalability
+from dse.searching import fewest
 from dse.space import Space
 from dse.store import RunFolder, default_folder
 from hwmodels import VARIANTS, WORKLOADS, InputError
@@ -60,9 +61,8 @@ Examples:
               help="Budget, e.g. area_mm2=400; repeatable. Replaces the default ones (area_mm2="
               "400, power_W=300), or a space file's on the same metric.")  # fmt: skip
 @click.option("--at-least", multiple=True, metavar="METRIC=NUMBER", help="Likewise, a floor.")
-@click.option("--starts", default=64, show_default=True,
-              help="Gradient starts per variant.")  # fmt: skip
-@click.option("--steps", default=80, show_default=True, help="Gradient steps per start.")
+@click.option("--evaluations", default=100_000, show_default=True,
+              help="Of the gradient search, per workload over all variants.")  # fmt: skip
 @click.option("--runtime", default="graph", show_default=True, metavar="NAME",
               help="Launch cost between operations: eager, graph or none.")  # fmt: skip
 @click.option("--scalability", "axis", default="s80", show_default=True, metavar="NAME",
@@ -77,8 +77,7 @@ def command(
     designs: int,
     at_most: tuple[str, ...],
     at_least: tuple[str, ...],
-    starts: int,
-    steps: int,
+    evaluations: int,
     runtime: str,
     axis: str,
     seed: int,
@@ -97,12 +96,11 @@ def command(
         check_choice("--workload", name, WORKLOADS)
     check_choice("--runtime", runtime, LAUNCH_S)
     spaces = _spaces(variants, files, constraints(at_most, at_least))
-    for option, value, least in (("--starts", starts, 1), ("--steps", steps, 1)):
-        if value < least:
-            raise InputError(option, value, f"allowed: >= {least}")
-    least = sum(len(space.structures()) for space in spaces)
-    if designs < least:
-        raise InputError("--designs", designs, f"allowed: >= {least}, one of each structure")
+    structures = sum(len(space.structures()) for space in spaces)
+    if designs < structures:
+        raise InputError("--designs", designs, f"allowed: >= {structures}, one of each structure")
+    if evaluations < (least := fewest(structures)):
+        raise InputError("--evaluations", evaluations, f"allowed: >= {least}")
     if not 0 <= seed < 2**32:
         raise InputError("--seed", seed, "allowed: 0 to 4294967295")
     options = Options(runtime=runtime, scalability=scalability(axis))
@@ -110,8 +108,7 @@ def command(
         workloads=tuple(dict.fromkeys(workloads)) or pareto.DEFAULT_WORKLOADS,
         spaces=spaces,
         designs=designs,
-        starts=starts,
-        steps=steps,
+        evaluations=evaluations,
         seed=seed,
         options=options,
     )
