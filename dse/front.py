@@ -226,3 +226,8 @@ class Front:
                 raise InputError(objective.column, value, "allowed: finite and above 0")
             logs.append(np.log10(value) * (-1.0 if objective.maximise else 1.0))
         return np.array(logs)
+
+
+def plain(row: pd.Series) -> dict[str, object]:
+    """A row as plain values; parameters of other variants left out."""
+    return {k: v.item() if hasattr(v, "item") else v for k, v in row.dropna().items()}

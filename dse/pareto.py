@@ -16,12 +16,12 @@ import pandas as pd
 
 from dse.defaults import default_space
 from dse.evaluating import Options
-from dse.front import Front
+from dse.front import Front, plain
 from dse.gathering import Sweep
 from dse.plots.fronts import draw_front
 from dse.readings import Constraint
 from dse.searching import Search, search
-from dse.space import Space
+from dse.space import Space, budget_words
 from dse.store import RunFolder, provenance
 from dse.sweeping import sweep
 from hwmodels import VARIANTS, Workload, load_workload
@@ -92,9 +92,9 @@ class Answer:
             "hypervolume_before_refinement": self.sweep.front.hypervolume(worst, best),
             "hypervolume_reference": worst,
             "hypervolume_ideal": best,
-            "best": {o.column: _plain(self.front.best(o)) for o in self.front.objectives},
+            "best": {o.column: plain(self.front.best(o)) for o in self.front.objectives},
             "knee": {
-                variant: _plain(front.knee())
+                variant: plain(front.knee())
                 for variant, front in self.refinement.variant_fronts.items()
             },
             "front_by_variant": {v: len(f) for v, f in self.front.by_variant().items()},
@@ -104,11 +104,6 @@ class Answer:
             "sweep_s": self.sweep.wall_s,
             "refine_s": self.refinement.wall_s,
         }
-
-
-def _plain(row: pd.Series) -> dict[str, Any]:
-    """A row of a front as JSON-ready values; parameters of other variants left out."""
-    return {k: v.item() if hasattr(v, "item") else v for k, v in row.dropna().items()}
 
 
 def load(names: Sequence[str], seed: int, progress: Progress) -> list[Workload]:
@@ -176,7 +171,8 @@ def write(
             answer.front.table,
             run.folder / prefix,
             title=f"Training {name}: throughput, power and scalability",
-            budgets=f"Budgets: {budgets(settings)}. {answer.sweep.designs:,} random designs, "
+            budgets=f"Budgets: {budget_words(settings.spaces)}. "
+            f"{answer.sweep.designs:,} random designs, "
             f"{answer.refinement.evaluations:,} in gradient search. At most "
             f"{answer.summary()['most_chips']:,} chips in a fleet (global batch).",
             objectives=answer.front.objectives,
@@ -200,9 +196,3 @@ def write(
             "provenance": provenance(),
         }
     )
-
-
-def budgets(settings: Settings) -> str:
-    """The budgets of all spaces in words."""
-    words = {", ".join(c.text for c in space.constraints) or "none" for space in settings.spaces}
-    return "; ".join(sorted(words))

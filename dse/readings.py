@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -73,7 +73,9 @@ class Constraint:
 
     @classmethod
     def parse(cls, metric: str, bound: str, limit: object) -> Constraint:
-        """From a file or command line: `bound` is "at_most" or "at_least"."""
+        """From a file or command line: `bound` is "at_most" or "at_least"; a metric may be named
+        without its unit."""
+        metric = next((n for n in NAMES if _split(n)[0].replace(" ", "_") == metric), metric)
         check_choice("constraint", metric, NAMES)
         check_choice(f"{metric} bound", bound, ("at_most", "at_least"))
         try:
@@ -88,6 +90,11 @@ class Constraint:
         return 1.0 - ratio if self.at_most else ratio - 1.0
 
     @property
+    def unit(self) -> str:
+        """The metric's unit, as people write it."""
+        return _split(self.metric)[1].strip()
+
+    @property
     def text(self) -> str:
         """For people: "area ≤ 400 mm²"."""
         stem, unit = _split(self.metric)
@@ -95,3 +102,12 @@ class Constraint:
 
     def __str__(self) -> str:
         return f"{self.metric} {'<=' if self.at_most else '>='} {self.limit:g}"
+
+
+def check_budgets(budgets: Sequence[Constraint]) -> None:
+    """Raise `InputError` for a metric that is asked to be above what it may be at most."""
+    most = {b.metric: b.limit for b in budgets if b.at_most}
+    for budget in budgets:
+        if not budget.at_most and budget.limit > most.get(budget.metric, math.inf):
+            allowed = f"allowed: at most {most[budget.metric]:g}, its other budget"
+            raise InputError(f"{budget.metric} at_least", budget.limit, allowed)

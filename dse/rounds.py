@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
-import pandas as pd
 from scipy.stats import qmc
 
 from dse.archive import Archive
@@ -48,19 +47,16 @@ class StructureSearch:
         """Designs evaluated so far."""
         return self.gradients + self.candidates
 
-    def sample(self, count: int) -> None:
-        """Points of Sobol's sequence."""
+    def points(self, count: int) -> np.ndarray:
+        """Designs (n, P) of Sobol's sequence."""
         sampler = qmc.Sobol(len(self.parameters), rng=self.rng)
         u = sampler.random_base2(int(np.ceil(np.log2(max(count, 2)))))[:count]
-        self.cost(
-            np.stack([np.asarray(p.value(u[:, i])) for i, p in enumerate(self.parameters)], axis=1)
-        )
+        columns = [np.asarray(p.value(u[:, i])) for i, p in enumerate(self.parameters)]
+        return np.stack(columns, axis=1)
 
-    def adopt(self, table: pd.DataFrame) -> None:
-        """Designs found before, as `Front.table` has them."""
-        self.cost(np.stack([
-            p.positions(table[p.name]) for p in self.parameters
-        ], axis=1))  # fmt: skip
+    def adopt(self, columns: dict[str, np.ndarray]) -> None:
+        """Designs found before, columns by name."""
+        self.cost(np.stack([columns[p.name] for p in self.parameters], axis=1))
 
     def cost(self, values: np.ndarray) -> np.ndarray:
         """Cost buildable designs (n, P) exactly; log-objectives (n, m), infinite if infeasible."""

@@ -19,7 +19,9 @@ import pandas as pd
 from dse.evaluating import Options, evaluator
 from dse.front import Front, non_dominated
 from dse.gathering import Sweep, joint_front
+from dse.prices import nearest
 from dse.rounds import LEAST, Observe, StructureSearch
+from dse.sampling import Table
 from dse.space import Space
 from dse.survivors import as_table
 from dse.sweeping import WORKERS
@@ -29,6 +31,7 @@ from hwmodels.workloads.workload import Workload
 ROUND = 2000  # evaluations of a structure's round, about
 SAMPLED = 0.1  # of the evaluations, where nothing is known to begin with
 Box = tuple[np.ndarray, np.ndarray]  # ideal and extent of a front, in logarithms
+TRIED = 4  # points from which the nearest design is sought, where limits cannot be met
 PATIENCE, TOLERANCE = 6, 1e-3  # rounds that together must add this much to the fronts' volume
 
 
@@ -57,7 +60,7 @@ def search(
     workload: Workload,
     *,
     evaluations: int = 20_000,
-    start: Sweep | None = None,
+    start: Sweep | pd.DataFrame | None = None,
     seed: int = 0,
     optimizer: str = "adam",
     learning_rate: float = 0.1,
@@ -67,8 +70,8 @@ def search(
 ) -> Search:
     """Search spaces for their fronts by gradient, at most `evaluations` in all.
 
-    With `start`, a sweep of the same spaces, each variant's front is improved: only structures
-    that hold some of it are searched, and the result holds no worse designs.
+    With `start`, designs in a table or the fronts of a sweep of the same spaces, these are
+    improved: only structures that hold some of them are searched, and none is lost to a worse.
     `observe(points, evaluations)` is told of every batch: objectives (minimised) of its designs
     that meet all limits, and how many were evaluated; `progress(done, total)` counts evaluations.
 
@@ -78,25 +81,28 @@ def search(
     """
     spaces = [space] if isinstance(space, Space) else list(space)
     options, begin = options or Options(), time.perf_counter()
-    both = [(s, static, _rows(s, static, start)) for s in spaces for static in s.structures()]
-    both = [entry for entry in both if entry[2] is None or len(entry[2])]
-    if evaluations < fewest(len(both)):
-        least = f"allowed: >= {fewest(len(both))}, {fewest(1)} for each structure"
+    structures = [(s, static) for s in spaces for static in s.structures()]
+    known, first = _known(start), start.designs if isinstance(start, Sweep) else 0
+    if known is not None:
+        known.sizes(structures)
+        structures = [pair for pair in structures if len(known.rows(*pair))]
+    if evaluations < fewest(len(structures)):
+        least = f"allowed: >= {fewest(len(structures))}, {fewest(1)} for each structure"
         raise InputError("evaluations", evaluations, least)
-    share = evaluations // max(len(both), 1)
+    share = evaluations // len(structures)
 
     def make(i: int) -> StructureSearch:
-        space, static, rows = both[i]
+        space, static = structures[i]
         engine = evaluator(space, static, workload.training, options)
         case = StructureSearch(engine, workload, seed + 1000 * i, observe, optimizer, learning_rate)
-        if rows is None:
-            case.sample(int(SAMPLED * share))
+        if known is None:
+            case.cost(case.points(int(SAMPLED * share)))
         else:
-            case.adopt(rows)
+            case.adopt(known.columns(space, static))
         return case
 
     with ThreadPoolExecutor(WORKERS) as pool:
-        cases = list(pool.map(make, range(len(both))))
+        cases = list(pool.map(make, range(len(structures))))
         boxes: dict[str, Box] = {}
         volumes: list[float] = []
         while True:
@@ -117,7 +123,7 @@ def search(
             ]
             for round_ in work:
                 round_.result()
-    return _result(cases, options, 0 if start is None else start.designs, begin)
+    return _result(cases, options, first, begin)
 
 
 def fewest(structures: int) -> int:
@@ -125,15 +131,12 @@ def fewest(structures: int) -> int:
     return 2 * LEAST * structures
 
 
-def _rows(space: Space, static: dict[str, str], start: Sweep | None) -> pd.DataFrame | None:
-    """The designs of a structure on the variant's front; None where nothing is known."""
-    if start is None:
-        return None
-    front = start.variant_fronts.get(space.variant)
-    rows = pd.DataFrame() if front is None else front.table
-    for name, value in static.items() if len(rows) else ():
-        rows = rows[rows[name] == value]
-    return rows
+def _known(start: Sweep | pd.DataFrame | None) -> Table | None:
+    """The designs to begin with, checked when they are read."""
+    if isinstance(start, Sweep):
+        fronts = [front.table for front in start.variant_fronts.values()]
+        return Table(pd.concat(fronts, ignore_index=True))
+    return None if start is None else Table(start)
 
 
 def _alive(cases: Sequence[StructureSearch]) -> list[list[StructureSearch]]:
@@ -143,7 +146,10 @@ def _alive(cases: Sequence[StructureSearch]) -> list[list[StructureSearch]]:
         if case.archive.size:
             variants.setdefault(case.engine.space.variant, []).append(case)
     if not variants:
-        raise InputError("limits", "no design meets all", "allowed: limits that some design meets")
+        found = [nearest(case.costs, case.points(TRIED)) for case in cases]
+        _, missed, design = max(found)
+        allowed = f"allowed: limits that some design meets; the nearest is {design}"
+        raise InputError("limits", f"no design that meets all: {missed}", allowed)
     alive = []
     for group in variants.values():
         points = [case.archive.finish().points for case in group]

@@ -12,6 +12,7 @@ from __future__ import annotations
 import itertools
 import math
 import tomllib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from dse.parameter import KINDS, Parameter
-from dse.readings import Constraint
+from dse.readings import Constraint, check_budgets
 from hwmodels import VARIANTS, Accelerator, Fleet, InputError
 from hwmodels.accelerators.entry import PART_KINDS
 from hwmodels.errors import check_choice
@@ -86,6 +87,7 @@ class Space:
                 numbers[name].check(value)
             if name in names:
                 raise InputError("fixed", name, "it is also a varying parameter")
+        check_budgets(self.constraints)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -193,6 +195,12 @@ class Space:
         )
         fixed = tuple(_table(data, "fixed").items())
         return cls(str(data.get("variant")), tuple(parameters), fixed, constraints)
+
+
+def budget_words(spaces: Sequence[Space]) -> str:
+    """The budgets of all spaces in words."""
+    words = {", ".join(c.text for c in space.constraints) or "none" for space in spaces}
+    return "; ".join(sorted(words))
 
 
 def _static_choices(variant: str) -> dict[str, tuple[str, ...]]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import click
@@ -14,8 +15,12 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from dse.defaults import default_space
+from dse.front import Front
 from dse.readings import Constraint
-from hwmodels import InputError
+from dse.space import Space
+from hwmodels import VARIANTS, InputError
+from hwmodels.errors import check_choice
 
 
 @contextlib.contextmanager
@@ -66,6 +71,18 @@ def print_table(frame: pd.DataFrame, title: str) -> None:
     console.print(table)
 
 
+def print_front(front: Front, spaces: Sequence[Space], title: str) -> None:
+    """A front's knee and its best designs by axis, with objectives and parameters."""
+    rows = [{"": "knee", **front.knee().dropna()}]
+    for axis in front.objectives:
+        label = f"best {axis.label.split(',')[0].lower()}"
+        rows.append({"": label, **front.best(axis).dropna()})
+    columns = ["", "variant", "design", *[axis.column for axis in front.objectives]]
+    shown = dict.fromkeys([*columns, *[name for space in spaces for name in space.names]])
+    frame = pd.DataFrame(rows)
+    print_table(frame[[name for name in shown if name in frame]], title)
+
+
 def human(value: Any) -> str:
     """A whole number below ten million in full, others with three digits and an SI prefix."""
     if isinstance(value, str):
@@ -105,3 +122,42 @@ def constraints(at_most: tuple[str, ...], at_least: tuple[str, ...]) -> tuple[Co
                 )
             found.append(Constraint.parse(metric.strip(), option, limit.strip()))
     return tuple(found)
+
+
+def named_spaces(names: tuple[str, ...], budgets: tuple[Constraint, ...]) -> tuple[Space, ...]:
+    """Spaces from files or variants' names, `budgets` before their own on the same metric."""
+    if not names:
+        raise InputError("SPACE", "none", "a file, or a variant such as systolic")
+    spaces: list[Space] = []
+    for name in names:
+        known = name in VARIANTS or not (name.endswith(".toml") or Path(name).exists())
+        if known:
+            check_choice("SPACE", name, VARIANTS)
+        space = default_space(name) if known else Space.load(name)
+        limits = {(b.metric, b.at_most) for b in budgets}
+        kept = [c for c in space.constraints if (c.metric, c.at_most) not in limits]
+        if space.variant in [other.variant for other in spaces]:
+            raise InputError("SPACE", space.variant, "each variant has one space")
+        spaces.append(space.with_constraints((*kept, *budgets)))
+    return tuple(spaces)
+
+
+def whole(option: str, text: str) -> int:
+    """A whole number that may be written as 1e7."""
+    try:
+        number = float(text)
+    except ValueError:
+        number = 0.5
+    if not 1 <= number < 1e15 or number % 1:
+        raise InputError(option, text, "allowed: whole numbers >= 1, such as 8 or 1e7")
+    return int(number)
+
+
+def read_table(option: str, name: str) -> pd.DataFrame:
+    """A table of designs from a CSV or parquet file."""
+    path = Path(name)
+    try:
+        return pd.read_parquet(path) if path.suffix == ".parquet" else pd.read_csv(path)
+    except (OSError, ValueError) as error:
+        text = " ".join(str(error).split())[:120]
+        raise InputError(option, path, f"cannot be read: {text}") from None

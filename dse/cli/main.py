@@ -14,6 +14,7 @@ from hwmodels.errors import InputError
 COMMANDS = {
     "pareto": "Sweep all variants on a workload, refine by gradient, draw the Pareto front.",
     "sweep": "Sweep a space to its exact front: a grid, random designs, or a table; resumable.",
+    "search": "Search spaces for their front by gradient; prices of budgets.",
     "trace": "Print the operations of a training step.",
     "train": "Train the reference MLP.",
     "evaluate": "One chip on a workload: time, bound and energy of each operation.",

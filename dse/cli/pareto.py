@@ -14,7 +14,7 @@ from dse.defaults import default_space
 from dse.evaluating import Options
 from dse.scalability import Scalability, scalability
 from dse.searching import fewest
-from dse.space import Space
+from dse.space import Space, budget_words
 from dse.store import RunFolder, default_folder
 from hwmodels import VARIANTS, WORKLOADS, InputError
 from hwmodels.accelerators.rates import LAUNCH_S
@@ -138,7 +138,7 @@ def command(
                    "sensible global batch.")  # fmt: skip
     click.echo(f"\n{_LEGEND}")
     click.echo(f"Scalability is {axis}: it {options.scalability.rewards}.")
-    click.echo(f"Budgets: {pareto.budgets(settings)}. Runtime: {runtime}.")
+    click.echo(f"Budgets: {budget_words(spaces)}. Runtime: {runtime}.")
     click.echo(f"Tables and figures: {run_dir} ({time.perf_counter() - begin:.0f} s)")
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import json
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -12,23 +11,30 @@ from pathlib import Path
 from typing import Any
 
 import click
-import pandas as pd
 
 from dse import running
-from dse.cli.common import constraints, print_json, print_table, short
+from dse.cli.common import (
+    constraints,
+    named_spaces,
+    print_front,
+    print_json,
+    read_table,
+    short,
+    whole,
+)
 from dse.cluster import cluster
-from dse.defaults import default_space
 from dse.evaluating import Options
+from dse.front import plain
 from dse.gathering import Sweep
 from dse.job import Job
 from dse.manifest import check_same, describe
 from dse.plots.fronts import draw_front
 from dse.sampling import DEFAULT_POINTS, Grid, Sampled, Sampling, Table
 from dse.scalability import scalability
-from dse.space import Space
+from dse.space import budget_words
 from dse.store import default_folder
 from dse.trial import WORTH, tried
-from hwmodels import VARIANTS, InputError, load_workload
+from hwmodels import InputError, load_workload
 from hwmodels.accelerators.rates import LAUNCH_S
 from hwmodels.errors import check_choice
 
@@ -142,28 +148,14 @@ def _job(given: dict[str, Any]) -> Job:
     check_choice("--keep", given["keep"], ("front", "all"))
     if not 0.0 <= given["epsilon"] <= 1.0:
         raise InputError("--epsilon", given["epsilon"], "allowed: 0 to 1")
-    if not given["spaces"]:
-        raise InputError("SPACE", "none", "a file, or a variant such as systolic")
     axis = scalability(given["axis"])
     workload = load_workload(given["workload"])
     axis.check(workload)
     budgets = constraints(given["at_most"], given["at_least"])
-    spaces = []
-    for name in given["spaces"]:
-        known = name in VARIANTS or not (name.endswith(".toml") or Path(name).exists())
-        if known:
-            check_choice("SPACE", name, VARIANTS)
-        space = default_space(name) if known else Space.load(name)
-        limits = {(b.metric, b.at_most) for b in budgets}
-        kept = [c for c in space.constraints if (c.metric, c.at_most) not in limits]
-        spaces.append(space.with_constraints((*kept, *budgets)))
-    variants = [space.variant for space in spaces]
-    for variant in variants:
-        if variants.count(variant) > 1:
-            raise InputError("SPACE", variant, "each variant has one space")
+    spaces = named_spaces(given["spaces"], budgets)
     options = Options(given["runtime"], scalability=axis, metrics=tuple(given["metrics"]))
     return Job(
-        tuple(spaces), workload, _sampling(given), options,
+        spaces, workload, _sampling(given), options,
         keep_all=given["keep"] == "all", epsilon=given["epsilon"],
     )  # fmt: skip
 
@@ -175,39 +167,21 @@ def _sampling(given: dict[str, Any]) -> Sampling:
         both = ", ".join(f"--{name}" for name in [*chosen, *drawn])
         raise InputError("designs", both, "allowed: a grid, a table or random designs, one of them")
     if given["table"]:
-        return Table(_read_table(Path(given["table"])))
+        return Table(read_table("--table", given["table"]))
     if given["grid"]:
         points, others = [], DEFAULT_POINTS
         for entry in given["grid"]:
             name, sign, count = entry.rpartition("=")
-            number = _whole("--grid", count)
+            number = whole("--grid", count)
             if sign:
                 points.append((name.strip(), number))
             else:
                 others = number
         return Grid(tuple(points), others)
     return Sampled(
-        given["sampler"] or "random", _whole("--designs", given["designs"] or "1e7"),
+        given["sampler"] or "random", whole("--designs", given["designs"] or "1e7"),
         given["seed"] or 0,
     )  # fmt: skip
-
-
-def _whole(option: str, text: str) -> int:
-    try:
-        number = float(text)
-    except ValueError:
-        number = 0.5
-    if not 1 <= number < 1e15 or number % 1:
-        raise InputError(option, text, "allowed: whole numbers >= 1, such as 8 or 1e7")
-    return int(number)
-
-
-def _read_table(path: Path) -> pd.DataFrame:
-    try:
-        return pd.read_parquet(path) if path.suffix == ".parquet" else pd.read_csv(path)
-    except (OSError, ValueError) as error:
-        text = " ".join(str(error).split())[:120]
-        raise InputError("--table", path, f"cannot be read: {text}") from None
 
 
 @contextlib.contextmanager
@@ -243,8 +217,8 @@ def _finish(folder: Path, job: Job, swept: Sweep, seconds: float) -> dict[str, A
         "front_size": len(front),
         "approximate": bool(job.epsilon),
         "front_by_variant": {v: len(f) for v, f in front.by_variant().items()},
-        "best": {o.column: _plain(front.best(o)) for o in front.objectives},
-        "knee": _plain(front.knee()),
+        "best": {o.column: plain(front.best(o)) for o in front.objectives},
+        "knee": plain(front.knee()),
         "wall_s": seconds,
         "designs_per_s": swept.designs_per_s,
         "run_dir": str(folder),
@@ -253,35 +227,19 @@ def _finish(folder: Path, job: Job, swept: Sweep, seconds: float) -> dict[str, A
         draw_front(
             {v: f.table for v, f in swept.variant_fronts.items()}, front.table, folder,
             title=f"{job.workload.name}: {', '.join(swept.variant_fronts)}",
-            budgets=_budgets(job, swept), objectives=front.objectives,
+            budgets=f"Budgets: {budget_words(job.spaces)}. {swept.designs:,} designs.",
+             objectives=front.objectives,
         )  # fmt: skip
     running.finish(folder, {"summary": summary})
     return summary
 
 
-def _budgets(job: Job, swept: Sweep) -> str:
-    words = {", ".join(c.text for c in space.constraints) or "none" for space in job.spaces}
-    return f"Budgets: {'; '.join(sorted(words))}. {swept.designs:,} designs."
-
-
-def _plain(row: pd.Series) -> dict[str, Any]:
-    return json.loads(row.dropna().to_json(double_precision=15))
-
-
 def _print(summary: dict[str, Any], swept: Sweep, job: Job, folder: Path) -> None:
     front = swept.front
-    rows = [{"": "knee", **summary["knee"]}]
-    rows += [
-        {"": f"best {o.label.split(',')[0].lower()}", **summary["best"][o.column]}
-        for o in front.objectives
-    ]
-    columns = [o.column for o in front.objectives]
-    frame = pd.DataFrame(rows)
-    parameters = [name for space in job.spaces for name in space.names]
-    shown = dict.fromkeys(["", "variant", "design", *columns, *parameters])
     kind = f"approximate (epsilon {job.epsilon:g}) " if job.epsilon else ""
-    print_table(
-        frame[[name for name in shown if name in frame]],
+    print_front(
+        front,
+        job.spaces,
         f"{job.workload.name}: {len(front):,} designs on the {kind}front of "
         f"{swept.designs:,} ({swept.census.feasible:,} feasible)",
     )
