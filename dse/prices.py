@@ -10,7 +10,7 @@ objective changes for each part of the limit.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
@@ -200,20 +200,31 @@ def prices(costs: Costing, objective: int, row: pd.Series) -> tuple[list[Price],
     return sorted(priced, key=lambda price: -price.elasticity), others
 
 
-def nearest(costs: Costing, starts: np.ndarray) -> tuple[float, str, str]:
-    """How near a structure comes to limits that nothing meets: the worst margin of the best design
-    found from `starts` (n, P), relaxed; which limits hold it back; and the design, in words."""
+class Nearest(NamedTuple):
+    """Relaxed designs `values` (n, P) near limits that nothing sampled meets, the best `miss` of a
+    worst limit (<= 0 where one meets all), and what holds them back and which design, in words."""
+
+    values: np.ndarray
+    miss: float
+    held_by: str
+    design: str
+
+
+def nearest(costs: Costing, starts: np.ndarray) -> Nearest:
+    """How near a structure comes to meeting its limits, from `starts` (n, P)."""
     model = local(costs)
     tried = [model.least_miss(values) for values in starts]
     values, margins = max(tried, key=lambda found: found[1].min())
-    worst = margins.min()
+    worst = float(margins.min())
     binding = [n for n, x in zip(costs.limits, margins, strict=True) if x < worst + 0.01]
     design = ", ".join(
         f"{p.name}={p.choices[round(x)] if p.kind == 'choice' else format(x, '.3g')}"
         for p, x in zip(model.parameters, values, strict=True)
     )
-    missed = f"the nearest misses by {_percent(-worst)}, held by {' and '.join(binding)}"
-    return float(worst), missed, f"{costs.engine.space.variant}, {design}"
+    return Nearest(
+        np.stack([v for v, _ in tried]), -worst, " and ".join(binding),
+        f"{costs.engine.space.variant}, {design}",
+    )  # fmt: skip
 
 
 def _percent(share: float) -> str:

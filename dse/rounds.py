@@ -18,12 +18,14 @@ from dse.costing import costing
 from dse.descent import KEPT, Starts, descent
 from dse.evaluating import Evaluator
 from dse.polishing import neighbours
+from dse.prices import Nearest, nearest
 from dse.survivors import VALUE, keep
 from hwmodels.workloads.workload import Workload
 
 STARTS = 16  # side by side, in each round
 POLISHED, POLISHES = 0.6, 4  # share of a round, and in how many steps
 LEAST = 4 * STARTS * KEPT  # evaluations of a round: two paths, and their points
+TRIED, APPROACH = 8, 64  # relaxed designs near limits that no sample meets, and steps from there
 LEAST_SHARE = 0.02  # of a preference, so that no objective is forgotten altogether
 
 Observe = Callable[[np.ndarray, int], None]
@@ -94,6 +96,22 @@ class StructureSearch:
         for _ in range(POLISHES):
             designs = self.spread()
             self.cost(neighbours(self.parameters, designs, polished // POLISHES, self.rng))
+
+    def approach(self, evaluations: int) -> Nearest:
+        """Towards the limits from designs that miss them: relaxed designs that miss them least,
+        each rounded in many ways, descend until one is inside or `evaluations` are spent."""
+        found, m = nearest(self.costs, self.points(TRIED)), len(self.engine.objectives)
+        held = np.tile([p.steps is not None for p in self.parameters], (STARTS, 1))
+        end = self.evaluations + evaluations
+        while not self.archive.size and self.evaluations + STARTS * (APPROACH + KEPT) <= end:
+            values = found.values[self.rng.integers(TRIED, size=STARTS)]
+            for i, p in enumerate(self.parameters):
+                if p.steps is not None and p.kind != "choice":
+                    u = p.coordinate(values[:, i]) + self.rng.uniform(-1, 1, STARTS) / p.steps
+                    values[:, i] = p.buildable(np.asarray(p.relaxed(np.clip(u, 0.0, 1.0))))
+            weights = np.full((STARTS, m), 1e-3)
+            self.descend(Starts(values, held, weights, np.zeros(m)), APPROACH, settled=True)
+        return found
 
     def preferences(self) -> np.ndarray:
         """`STARTS` weights (s, m): corners, and points spread over the simplex between."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import fcntl
 import hashlib
 import io
 import json
@@ -30,7 +31,7 @@ from dse.store import MANIFEST, RunFolder, provenance
 from dse.sweeping import WORKERS, Execute, Progress, check, run
 from hwmodels import InputError
 
-UNITS, DESIGNS, TABLE = "units", "designs", "table.parquet"
+UNITS, DESIGNS, TABLE, LOCK = "units", "designs", "table.parquet", ".lock"
 POINT, HASH = "point ", 64
 
 
@@ -80,19 +81,24 @@ def proceed(
       InputError: the folder cannot be written (what was done before stays), or no design meets the
         limits.
     """
-    folder = Path(path)
+    folder, owner = Path(path), _owner(job)
 
     def finished(unit: Unit, found: Found) -> None:
         with _writing(folder):
-            header: dict[str, Any] = {"feasible": found.feasible, "designs": found.designs}
+            header: dict[str, Any] = {
+                "job": owner,
+                "feasible": found.feasible,
+                "designs": found.designs,
+            }
             if found.everything is not None:
                 rows = _parquet(found.everything)
                 header["everything"] = hashlib.sha256(rows).hexdigest()
                 _write(_designs_file(folder, unit), rows)
             _write(_unit_file(folder, unit), _pack(header, found.survivors))
 
-    done = _read_units(folder, job, warn)
-    return run(job, progress, execute=execute, done=done, finished=finished)
+    with _alone(folder):
+        done = _read_units(folder, job, warn)
+        return run(job, progress, execute=execute, done=done, finished=finished)
 
 
 def finish(path: str | Path, summary: dict[str, Any]) -> None:
@@ -116,12 +122,15 @@ def write_front(path: str | Path, sweep: Sweep) -> None:
 def _read_units(
     folder: Path, job: Job, warn: Callable[[str], None]
 ) -> Iterator[tuple[Unit, Found]]:
+    owner = _owner(job)
     for unit in job.units(WORKERS):
         file = _unit_file(folder, unit)
         if not file.is_file():
             continue
         try:
             header, survivors = _unpack(file.read_bytes())
+            if header["job"] != owner:
+                raise ValueError("it is of another sweep")
             if job.keep_all and _digest(_designs_file(folder, unit)) != header["everything"]:
                 raise ValueError("its designs do not have the checksum that was written")
             found = Found(survivors, int(header["feasible"]), int(header["designs"]))
@@ -129,6 +138,24 @@ def _read_units(
             warn(f"{file}: {error}; done again")
             continue
         yield unit, found
+
+
+def _owner(job: Job) -> str:
+    """Says whose a unit is, whatever the manifest beside it says."""
+    return hashlib.sha256(json.dumps(describe(job), sort_keys=True).encode()).hexdigest()
+
+
+@contextlib.contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Refuse a folder that another process works in; the system forgets the lock of a dead one."""
+    with _writing(folder):
+        file = (folder / LOCK).open("w")
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise InputError("--resume", folder, "another process is at work in it") from None
+        yield
 
 
 def _unit_file(folder: Path, unit: Unit) -> Path:

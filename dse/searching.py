@@ -19,7 +19,6 @@ import pandas as pd
 from dse.evaluating import Options, evaluator
 from dse.front import Front, non_dominated
 from dse.gathering import Sweep, joint_front
-from dse.prices import nearest
 from dse.rounds import LEAST, Observe, StructureSearch
 from dse.sampling import Table
 from dse.space import Space
@@ -31,7 +30,8 @@ from hwmodels.workloads.workload import Workload
 ROUND = 2000  # evaluations of a structure's round, about
 SAMPLED = 0.1  # of the evaluations, where nothing is known to begin with
 Box = tuple[np.ndarray, np.ndarray]  # ideal and extent of a front, in logarithms
-TRIED = 4  # points from which the nearest design is sought, where limits cannot be met
+APPROACHING = 0.4  # at most, where no sample meets the limits
+ROUNDED = 1e-3  # a miss that is none
 PATIENCE, TOLERANCE = 6, 1e-3  # rounds that together must add this much to the fronts' volume
 
 
@@ -103,6 +103,8 @@ def search(
 
     with ThreadPoolExecutor(WORKERS) as pool:
         cases = list(pool.map(make, range(len(structures))))
+        if not any(case.archive.size for case in cases):
+            _approach(cases, int(APPROACHING * share))
         boxes: dict[str, Box] = {}
         volumes: list[float] = []
         while True:
@@ -139,17 +141,26 @@ def _known(start: Sweep | pd.DataFrame | None) -> Table | None:
     return None if start is None else Table(start)
 
 
+def _approach(cases: Sequence[StructureSearch], evaluations: int) -> None:
+    """Where no sample meets the limits, go there from outside; `InputError` if none arrives."""
+    near = [case.approach(evaluations) for case in cases]
+    if not any(case.archive.size for case in cases):
+        best = min(near, key=lambda found: found.miss)
+        missed = f"the nearest misses by {max(best.miss, 0.0):.2%}"
+        if best.miss < ROUNDED:
+            missed = "they were met only by numbers that need not be whole"
+        raise InputError(
+            "limits", f"no design that meets all: {missed}, held by {best.held_by}",
+            f"allowed: limits that some design meets; the nearest is {best.design}",
+        )  # fmt: skip
+
+
 def _alive(cases: Sequence[StructureSearch]) -> list[list[StructureSearch]]:
-    """By variant, the cases with designs on its front; `InputError` if there are none at all."""
+    """By variant, the cases with designs on its front."""
     variants: dict[str, list[StructureSearch]] = {}
     for case in cases:
         if case.archive.size:
             variants.setdefault(case.engine.space.variant, []).append(case)
-    if not variants:
-        found = [nearest(case.costs, case.points(TRIED)) for case in cases]
-        _, missed, design = max(found)
-        allowed = f"allowed: limits that some design meets; the nearest is {design}"
-        raise InputError("limits", f"no design that meets all: {missed}", allowed)
     alive = []
     for group in variants.values():
         points = [case.archive.finish().points for case in group]

@@ -163,6 +163,12 @@ class Space:
         """A copy with other constraints."""
         return Space(self.variant, self.parameters, self.fixed, constraints)
 
+    def within(self, budgets: Sequence[Constraint]) -> Space:
+        """A copy with `budgets` in the place of its own on the same metrics."""
+        limits = {(b.metric, b.at_most) for b in budgets}
+        kept = [c for c in self.constraints if (c.metric, c.at_most) not in limits]
+        return self.with_constraints((*kept, *budgets))
+
     @classmethod
     def load(cls, path: str | Path) -> Space:
         """Read a space from TOML: `variant`, `[parameters]`, `[fixed]`, `[constraints]`."""

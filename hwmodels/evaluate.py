@@ -210,7 +210,8 @@ def _margins(
         "die_edge": 1.0 - edge / die.usable_edge(area),
         # At what liquid carries off: the most that can be built.
         "thermal": die.thermal_margin(rates.peak_die_power, area, "liquid"),
-        "clock": rates.max_clock / chip.clock - 1.0,
+        # A node's own clock fits: the tolerance is that of the table's interpolation in float32.
+        "clock": rates.max_clock / chip.clock - 1.0 + 1e-6,
         "voltage": rates.voltage_margin,
         # The capped clock meets the cap exactly; the tolerance is its rounding.
         "tdp": 1.0 - rates.peak_power / chip.tdp + 1e-4,

@@ -26,6 +26,7 @@ from hwmodels.accelerators.catalog import (
 from hwmodels.accelerators.facts import CONFIDENCES, PUBLISHED
 from hwmodels.accelerators.headline import headline, solve, sustained_clock
 from hwmodels.quantity import quantities
+from hwmodels.technology import NODES_NM, NOMINAL_CLOCK_GHZ, NOMINAL_V
 
 NAMES = chips()
 MINE = """
@@ -308,3 +309,17 @@ def test_cli_refuses(capsys, write):
     assert "did you mean tpu_v4" in capsys.readouterr().err
     assert main(["chips", str(write("clock_GHz = 1.0", "clock_GHz = 9"))]) == 2
     assert "clock_GHz: got 9; allowed: 0.05 to 5 GHz" in capsys.readouterr().err
+
+
+def test_the_nominal_clock_of_a_node_is_within_its_limits():
+    workload = hwmodels.load_workload("mlp")
+
+    def margin(node, voltage, clock):
+        chip = hwmodels.VARIANTS["systolic"]()
+        chip = chip.replace(node_nm=node, voltage_V=voltage, clock_GHz=clock)
+        return hwmodels.evaluate(chip, workload).margins["clock"]
+
+    tables = [np.array(t) for t in (NODES_NM, NOMINAL_V, NOMINAL_CLOCK_GHZ)]
+    margins = jax.jit(jax.vmap(margin))
+    assert (margins(*tables) >= 0.0).all()
+    assert (margins(*tables[:2], 1.0001 * tables[2]) < 0.0).all()

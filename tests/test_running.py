@@ -1,6 +1,7 @@
 """Sweeps in a folder: killed, damaged, out of disk, resumed: the same front to the bit."""
 
 import dataclasses
+import fcntl
 import itertools
 import json
 import os
@@ -331,3 +332,26 @@ def test_a_trial_chooses_the_fastest_settings_and_only_those(tmp_path):
     assert (again.chunk, again.filter_points) == (chosen.chunk, chosen.filter_points)
     manifest = json.loads((tmp_path / "run" / "manifest.json").read_text())
     assert manifest["trial"] == tried_ones
+
+
+def test_a_unit_of_another_sweep_is_done_again(whole, tmp_path):
+    run, other = tmp_path / "run", tmp_path / "other"
+    shutil.copytree(whole, run)
+    running.start(other, a_job(sampling=Sampled("random", 16384, 4)))
+    running.proceed(other, running.reopen(other))
+    name = "000-000003-of-16.unit"
+    shutil.copy(other / "units" / name, run / "units" / name)
+    told = []
+    resume(run, warn=told.append)
+    assert bits(run) == bits(whole)
+    assert len(told) == 1
+    assert "of another sweep; done again" in told[0]
+
+
+def test_a_folder_has_one_process(whole, tmp_path):
+    shutil.copytree(whole, tmp_path / "run")
+    with (tmp_path / "run" / running.LOCK).open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        with pytest.raises(InputError, match="another process is at work"):
+            resume(tmp_path / "run")
+    resume(tmp_path / "run")

@@ -80,6 +80,7 @@ def print_front(front: Front, spaces: Sequence[Space], title: str) -> None:
     columns = ["", "variant", "design", *[axis.column for axis in front.objectives]]
     shown = dict.fromkeys([*columns, *[name for space in spaces for name in space.names]])
     frame = pd.DataFrame(rows)
+    frame["design"] = [f"{number:,}" for number in frame["design"]]  # a name, not a quantity
     print_table(frame[[name for name in shown if name in frame]], title)
 
 
@@ -134,11 +135,9 @@ def named_spaces(names: tuple[str, ...], budgets: tuple[Constraint, ...]) -> tup
         if known:
             check_choice("SPACE", name, VARIANTS)
         space = default_space(name) if known else Space.load(name)
-        limits = {(b.metric, b.at_most) for b in budgets}
-        kept = [c for c in space.constraints if (c.metric, c.at_most) not in limits]
         if space.variant in [other.variant for other in spaces]:
             raise InputError("SPACE", space.variant, "each variant has one space")
-        spaces.append(space.with_constraints((*kept, *budgets)))
+        spaces.append(space.within(budgets))
     return tuple(spaces)
 
 
@@ -149,7 +148,7 @@ def whole(option: str, text: str) -> int:
     except ValueError:
         number = 0.5
     if not 1 <= number < 1e15 or number % 1:
-        raise InputError(option, text, "allowed: whole numbers >= 1, such as 8 or 1e7")
+        raise InputError(option, text, "allowed: whole numbers from 1 to 1e15, such as 8 or 1e7")
     return int(number)
 
 

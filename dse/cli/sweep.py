@@ -99,7 +99,7 @@ def command(
     }
     if resume is not None and out is not None:
         raise InputError("--out", out, "not beside --resume, which continues in its folder")
-    job = _job(given) if resume is None else _resumed(Path(resume), given if typed else None)
+    job = _job(given) if resume is None else _resumed(Path(resume), given, typed)
     folder = Path(resume or out or default_folder("sweep"))
     who: Any = contextlib.nullcontext() if address is None else cluster(address)
     try:
@@ -133,17 +133,41 @@ def _start(folder: Path, job: Job) -> Job:
     return job
 
 
-def _resumed(folder: Path, given: dict[str, Any] | None) -> Job:
-    """The sweep of a folder; `InputError` if it is not what was asked for beside."""
+def _resumed(folder: Path, given: dict[str, Any], typed: set[str]) -> Job:
+    """The sweep of a folder; `InputError` if it is not what was asked for beside, by the options
+    that were typed."""
     job = running.reopen(folder)
-    if given:
-        asked = dataclasses.replace(_job(given), chunk=job.chunk, filter_points=job.filter_points)
-        check_same(describe(job), describe(asked))
+    options, drawn = job.options, {"designs", "sampler", "seed"}
+    own = {
+        "workload": job.workload.name, "metrics": options.metrics, "runtime": options.runtime,
+        "axis": options.scalability.name, "epsilon": job.epsilon,
+        "keep": "all" if job.keep_all else "front",
+    }  # fmt: skip
+    if isinstance(job.sampling, Sampled) and typed & drawn:
+        own |= {"designs": str(job.sampling.designs), "sampler": job.sampling.sampler}
+        own["seed"] = job.sampling.seed
+    asked = given | {name: value for name, value in own.items() if name not in typed}
+    budgets = constraints(given["at_most"], given["at_least"])
+    spaces = tuple(space.within(budgets) for space in job.spaces)
+    if "spaces" in typed:
+        kept = [c for space in job.spaces for c in space.constraints]
+        spaces = named_spaces(given["spaces"], budgets or tuple(dict.fromkeys(kept)))
+    sampling = job.sampling
+    if typed & {*drawn, "grid", "table"}:
+        sampling = _sampling(asked)
+    if typed:
+        wanted = dataclasses.replace(job, spaces=spaces, **_settings(asked), sampling=sampling)
+        check_same(describe(job), describe(wanted))
     return job
 
 
 def _job(given: dict[str, Any]) -> Job:
     """The sweep that was asked for."""
+    spaces = named_spaces(given["spaces"], constraints(given["at_most"], given["at_least"]))
+    return Job(spaces, sampling=_sampling(given), **_settings(given))
+
+
+def _settings(given: dict[str, Any]) -> dict[str, Any]:
     check_choice("--runtime", given["runtime"], LAUNCH_S)
     check_choice("--keep", given["keep"], ("front", "all"))
     if not 0.0 <= given["epsilon"] <= 1.0:
@@ -151,13 +175,12 @@ def _job(given: dict[str, Any]) -> Job:
     axis = scalability(given["axis"])
     workload = load_workload(given["workload"])
     axis.check(workload)
-    budgets = constraints(given["at_most"], given["at_least"])
-    spaces = named_spaces(given["spaces"], budgets)
-    options = Options(given["runtime"], scalability=axis, metrics=tuple(given["metrics"]))
-    return Job(
-        spaces, workload, _sampling(given), options,
-        keep_all=given["keep"] == "all", epsilon=given["epsilon"],
-    )  # fmt: skip
+    return {
+        "workload": workload,
+        "options": Options(given["runtime"], scalability=axis, metrics=tuple(given["metrics"])),
+        "keep_all": given["keep"] == "all",
+        "epsilon": given["epsilon"],
+    }
 
 
 def _sampling(given: dict[str, Any]) -> Sampling:
@@ -243,4 +266,5 @@ def _print(summary: dict[str, Any], swept: Sweep, job: Job, folder: Path) -> Non
         f"{job.workload.name}: {len(front):,} designs on the {kind}front of "
         f"{swept.designs:,} ({swept.census.feasible:,} feasible)",
     )
-    click.echo(f"Tables and figures: {folder} ({summary['wall_s']:.0f} s)")
+    what = "Tables and figures" if len(front.objectives) == 3 else "Tables"
+    click.echo(f"{what}: {folder} ({summary['wall_s']:.0f} s)")
