@@ -56,6 +56,11 @@ class Search(NamedTuple):
 def search(problem: Problem, method: str, seed: int, population: int, recorder: Recorder) -> Search:
     """One run, to the end of the recorder's budget or seconds."""
     METHODS[method](problem, recorder, seed, population)
+    if not recorder.batches:
+        raise InputError(
+            method, "no designs", f"allowed: some within {recorder.budget} evaluations and "
+            f"{recorder.seconds:g} s",
+        )  # fmt: skip
     return Search(method, seed, recorder)
 
 
@@ -123,10 +128,11 @@ def tune(
     table: dict[str, dict[int, float]] = {}
     for method in [m for m in methods if m in TUNED]:
         for population in POPULATIONS:
-            recorders = [Recorder(budget, cap) for _ in seeds]
-            for seed, recorder in zip(seeds, recorders, strict=True):
-                search(problem, method, TUNING_SEED + seed, population, recorder)
-            final = [running(recorder, corner)[0][-1] for recorder in recorders]
+            done = [
+                search(problem, method, TUNING_SEED + seed, population, Recorder(budget, cap))
+                for seed in seeds
+            ]
+            final = [running(one.recorder, corner)[0][-1] for one in done]
             ratio = float(np.median(final)) / hypervolume(known, corner)
             table.setdefault(method, {})[population] = ratio
     return table
@@ -171,29 +177,31 @@ def _checked(options: argparse.Namespace) -> argparse.Namespace:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the comparison; returns the exit status: 0, or 2 for bad input."""
     try:
-        options = _checked(parser().parse_args(arguments))
-        workload = load_workload(options.workload)
-        spaces = {name: Space.load(SPACES / f"{name}.toml") for name in options.space}
+        print(_run(_checked(parser().parse_args(arguments))))
     except InputError as error:
         print(f"search_comparison: {error}", file=sys.stderr)
         return 2
+    return 0
+
+
+def _run(options: argparse.Namespace) -> str:
+    workload = load_workload(options.workload)
+    spaces = {name: Space.load(SPACES / f"{name}.toml") for name in options.space}
     settings = (options.method, range(options.seeds), options.budget, options.cap)
     if options.tune:
-        for name, space in spaces.items():
-            print(f"{name:14}" + "".join(f"{n:>9}" for n in POPULATIONS))
-            table = tune(space, workload, *settings, options.reference)
-            for method, row in table.items():
-                print(f"  {method:12}" + "".join(f"{ratio:9.4f}" for ratio in row.values()))
-        return 0
-    found = []
-    for name, space in spaces.items():
-        found.append(compare(name, space, workload, *settings, options.reference))
+        return "\n".join(
+            search_report.tuning(name, tune(space, workload, *settings, options.reference))
+            for name, space in spaces.items()
+        )
+    found = [
+        compare(name, space, workload, *settings, options.reference)
+        for name, space in spaces.items()
+    ]
     described = {
         "workload": options.workload, "budget": options.budget, "seeds": options.seeds,
         "cap_s": options.cap, "populations": TUNED, "reference_designs": options.reference,
     }  # fmt: skip
-    print(search_report.write(options.out, found, described))
-    return 0
+    return search_report.write(options.out, found, described)
 
 
 if __name__ == "__main__":

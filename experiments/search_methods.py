@@ -11,6 +11,7 @@ numbers, which decoding rounds; Optuna's get integers and categories as such.
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Callable
 from typing import Any
 
@@ -22,7 +23,7 @@ from dse.parameter import Parameter
 from experiments.search_problem import Problem, Recorder, evaluated, logs
 from hwmodels import InputError
 
-BLOCK = 512  # designs that the samplers evaluate at once
+BLOCK = 256  # designs that the samplers evaluate at once
 POPULATIONS = (50, 100, 200, 400)
 # Das and Dennis: partitions whose reference directions just fit into a population, 3 objectives.
 PARTITIONS = {50: 8, 100: 12, 200: 18, 400: 26}
@@ -117,7 +118,7 @@ def _optuna(sampler: Any, batch: int, problem: Problem, recorder: Recorder) -> N
     axes = {p.name: _distribution(p) for p in problem.parameters}
     while recorder.done < 1:
         trials = [study.ask(fixed_distributions=axes) for _ in range(batch)]
-        genes = [[_gene(p, trial.params[p.name]) for p in problem.parameters] for trial in trials]
+        genes = [[gene(p, trial.params[p.name]) for p in problem.parameters] for trial in trials]
         points, margin = evaluated(problem, recorder, np.asarray(genes))
         for trial, values, room in zip(trials, logs(points), margin, strict=True):
             trial.set_constraint("margin", -float(room))
@@ -138,7 +139,8 @@ def _distribution(parameter: Parameter) -> Any:
     return FloatDistribution(parameter.low, parameter.high, log=parameter.kind == "log")
 
 
-def _gene(parameter: Parameter, value: Any) -> float:
+def gene(parameter: Parameter, value: Any) -> float:
+    """The gene of a value as Optuna gives it: a choice, a position among values, or a number."""
     if parameter.kind == "choice":
         value = parameter.choices.index(value)
     if parameter.steps is not None:
@@ -173,10 +175,13 @@ PACKAGES = {
 TUNED = {"nsga2": 100, "nsga3": 100, "sms_emoa": 100, "optuna_nsga2": 100}
 
 
+def missing(name: str) -> str | None:
+    """The package that a method needs and that is not installed."""
+    package = PACKAGES.get(name)
+    return package if package and importlib.util.find_spec(package) is None else None
+
+
 def check_installed(name: str) -> None:
     """Raise `InputError` if a method's package is missing."""
-    import importlib.util
-
-    package = PACKAGES.get(name)
-    if package and importlib.util.find_spec(package) is None:
+    if package := missing(name):
         raise InputError("method", name, f"needs {package}: pip install '.[baselines]'")

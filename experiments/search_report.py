@@ -86,6 +86,7 @@ def table(curves: pd.DataFrame) -> pd.DataFrame:
 def draw(curves: pd.DataFrame, title: str) -> Figure:
     """What is missing of the hypervolume, against evaluations and seconds; a row for each space.
 
+    Missing, since near the end all methods have 99% of it and more: a logarithm tells them apart.
     Lines are medians over seeds, bands quartiles. A curve ends where half of the searches have.
     """
     spaces = list(dict.fromkeys(curves["space"]))
@@ -93,10 +94,10 @@ def draw(curves: pd.DataFrame, title: str) -> Figure:
         height = 1.0 + 2.15 * len(spaces)
         figure = Figure(figsize=(style.TWO_COLUMN_INCHES, height))
         grid = figure.subplots(
-            len(spaces), 2, sharey="row", sharex="col", squeeze=False,
+            len(spaces), 2, sharey="row", squeeze=False,
             gridspec_kw={
-                "left": 0.085, "right": 0.985, "top": 1 - 0.82 / height, "bottom": 0.42 / height,
-                "wspace": 0.06, "hspace": 0.16,
+                "left": 0.095, "right": 0.985, "top": 1 - 0.82 / height, "bottom": 0.42 / height,
+                "wspace": 0.06, "hspace": 0.2,
             },
         )  # fmt: skip
         for name, row in zip(spaces, grid, strict=True):
@@ -107,27 +108,41 @@ def draw(curves: pd.DataFrame, title: str) -> Figure:
         grid[-1][0].set_xlabel("Evaluated designs")
         grid[-1][1].set_xlabel("Seconds, after compilation")
         figure.text(0.012, 1 - 0.08 / height, title, va="top", size=9.5, weight="bold")
-        figure.legend(*grid[0][0].get_legend_handles_labels(), loc="upper left", ncols=4,
-                      bbox_to_anchor=(0.004, 1 - 0.25 / height), frameon=False, fontsize=7)  # fmt: skip
+        figure.legend(
+            *grid[0][0].get_legend_handles_labels(), loc="upper left", ncols=4, frameon=False,
+            bbox_to_anchor=(0.004, 1 - 0.25 / height), fontsize=7,
+        )  # fmt: skip
     return figure
 
 
 def _panel(axes: Axes, group: pd.DataFrame, axis: str) -> None:
+    drawn = []
     for method in [name for name in LOOKS if name in set(group["method"])]:
         searches = [c for _, c in group[group["method"] == method].groupby("seed")]
-        begin = min(c[axis].iloc[0] for c in searches)
-        end = max(float(np.median([c[axis].iloc[-1] for c in searches])), begin)
+        begin = float(np.median([c[axis].iloc[0] for c in searches]))
+        end = float(np.median([c[axis].iloc[-1] for c in searches]))
         grid = np.geomspace(begin, end, STEPS)
-        grid[-1] = end
+        grid[-1] = end  # not a rounding before it, where the last batch is missing
         missing = np.clip(1 - np.asarray([at(c, axis, grid) for c in searches]), LEAST, 1)
         low, median, high = np.quantile(missing, [0.25, 0.5, 0.75], axis=0)
         colour, line, label = LOOKS[method]
         width = 1.6 if method == "gradient" else 1.0
-        axes.plot(grid, median, line, color=colour, linewidth=width, label=label)
-        axes.fill_between(grid, low, high, color=colour, alpha=0.18, linewidth=0)
-    axes.set_xscale("log")
-    axes.set_yscale("log")
-    axes.minorticks_off()
+        axes.plot(
+            grid, median, line, color=colour, linewidth=width, label=label, drawstyle="steps-post"
+        )
+        axes.fill_between(grid, low, high, color=colour, alpha=0.18, linewidth=0, step="post")
+        drawn.append((grid, median))
+    x, y = (np.concatenate(values) for values in zip(*drawn, strict=True))
+    for values, scale, limits, ticks, text in (
+        (x, axes.set_xscale, axes.set_xlim, axes.set_xticks, style.engineering),
+        (y, axes.set_yscale, axes.set_ylim, axes.set_yticks, lambda share: f"{100 * share:.4g}%"),
+    ):
+        low, high = style.log_limits(values)
+        places = style.log_ticks(low, high)
+        scale("log")
+        limits(10**low, 10**high)
+        ticks(places, [text(place) for place in places])
+        ticks([], minor=True)
 
 
 def write(folder: Path, found: list[dict[str, Any]], settings: dict[str, Any]) -> str:
@@ -173,3 +188,12 @@ def printed(rows: pd.DataFrame) -> str:
             f"{row.q25:7.4f} {row.q75:7.4f} {row.evaluations:11,d} {row.seconds:8.2f} {cells}"
         )
     return "\n".join(lines)
+
+
+def tuning(space: str, shares: dict[str, dict[int, float]]) -> str:
+    """What each method reaches with each population."""
+    lines = [
+        f"  {method:14}" + "".join(f"{n:6}: {share:.4f}" for n, share in row.items())
+        for method, row in shares.items()
+    ]
+    return "\n".join([space, *lines])
