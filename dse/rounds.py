@@ -9,6 +9,7 @@ continuous numbers descend again. Neighbours of the front (`dse.polishing`) use 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 import numpy as np
 from scipy.stats import qmc
@@ -17,18 +18,43 @@ from dse.archive import Archive
 from dse.costing import costing
 from dse.descent import KEPT, Starts, descent
 from dse.evaluating import Evaluator
+from dse.parameter import Parameter
 from dse.polishing import neighbours
 from dse.prices import Nearest, nearest
 from dse.survivors import VALUE, keep
 from hwmodels.workloads.workload import Workload
 
 STARTS = 16  # side by side, in each round
-POLISHED, POLISHES = 0.6, 4  # share of a round, and in how many steps
+POLISHED, POLISHES = 0.6, 8  # share of a round, and in how many steps
 LEAST = 4 * STARTS * KEPT  # evaluations of a round: two paths, and their points
 TRIED, APPROACH = 8, 64  # relaxed designs near limits that no sample meets, and steps from there
+SNAP = 0.02  # of a range, from where a path is taken to its end
+PARENTS = 64  # preferences whose best designs are polished
 LEAST_SHARE = 0.02  # of a preference, so that no objective is forgotten altogether
 
 Observe = Callable[[np.ndarray, int], None]
+
+
+class Known(NamedTuple):
+    """Designs: `values` (r, P) and log-objectives (r, m), minimised."""
+
+    values: np.ndarray
+    logs: np.ndarray
+
+    @property
+    def ideal(self) -> np.ndarray:
+        """The best of each objective (m,)."""
+        return self.logs.min(axis=0)
+
+    @property
+    def extent(self) -> np.ndarray:
+        """From there to the worst (m,)."""
+        return np.maximum(np.ptp(self.logs, axis=0), 1e-3)
+
+    def best(self, weights: np.ndarray) -> np.ndarray:
+        """The design nearest to the ideal by each of `weights` (s, m): (s, P)."""
+        far = np.max(weights[:, None] * (self.logs - self.ideal), axis=2)
+        return self.values[np.argmin(far, axis=1)]
 
 
 class StructureSearch:
@@ -73,29 +99,29 @@ class StructureSearch:
             self.observe(points[costed.feasible], len(values))
         return np.where(costed.feasible[:, None], logs, np.inf)
 
-    def known(self) -> tuple[np.ndarray, np.ndarray]:
-        """Values (r, P) and log-objectives (r, m) of the front so far."""
+    def known(self) -> Known:
+        """The front so far."""
         _, points, payload = self.archive.finish()
         values = np.stack([payload[f"{VALUE}{p.name}"] for p in self.parameters], axis=1)
-        return values, np.sign(points) * np.log(np.abs(points))
+        return Known(values, np.sign(points) * np.log(np.abs(points)))
 
-    def round(self, evaluations: int, ideal: np.ndarray, extent: np.ndarray) -> None:
-        """Descend, settle and polish, with at most `evaluations` (>= `LEAST`) altogether."""
+    def round(self, evaluations: int, known: Known) -> None:
+        """Descend, settle and polish, with at most `evaluations` (>= `LEAST`) altogether, from
+        what is `known` of the variant: another structure's designs may be good in this one too."""
         polished = min(int(POLISHED * evaluations), evaluations - LEAST)
         paths = (evaluations - polished) // (STARTS * KEPT) - 2
         steps = (paths - paths // 3) * KEPT, paths // 3 * KEPT
-        weights = self.preferences() / extent
-        values, logs = self.known()
-        far = np.max(weights[:, None] * (logs - ideal), axis=2)
-        begin = values[np.argmin(far, axis=1)]
+        weights = self.preferences(STARTS) / known.extent
+        begin = known.best(weights)
         held = np.zeros(begin.shape, bool)
-        best = self.descend(Starts(begin, held, weights, ideal), steps[0])
+        best = self.descend(Starts(begin, held, weights, known.ideal), steps[0])
         held[:] = [p.steps is not None for p in self.parameters]
         if not held.all():
-            self.descend(Starts(best, held, weights, ideal), steps[1], settled=True)
+            self.descend(Starts(best, held, weights, known.ideal), steps[1], settled=True)
         for _ in range(POLISHES):
-            designs = self.spread()
-            self.cost(neighbours(self.parameters, designs, polished // POLISHES, self.rng))
+            count = polished // POLISHES
+            parents = self.parents(known)
+            self.cost(neighbours(self.parameters, parents, count, self.rng))
 
     def approach(self, evaluations: int) -> Nearest:
         """Towards the limits from designs that miss them: relaxed designs that miss them least,
@@ -113,10 +139,10 @@ class StructureSearch:
             self.descend(Starts(values, held, weights, np.zeros(m)), APPROACH, settled=True)
         return found
 
-    def preferences(self) -> np.ndarray:
-        """`STARTS` weights (s, m): corners, and points spread over the simplex between."""
+    def preferences(self, count: int) -> np.ndarray:
+        """`count` weights (s, m): corners, and points spread over the simplex between."""
         m = len(self.engine.objectives)
-        shares = self.rng.dirichlet(np.ones(m), STARTS)
+        shares = self.rng.dirichlet(np.ones(m), count)
         shares[:m] = np.eye(m)
         weights = 1.0 / np.maximum(shares, LEAST_SHARE)
         return weights / weights.sum(axis=1, keepdims=True)
@@ -129,7 +155,7 @@ class StructureSearch:
             none = np.empty((0, starts.weights.shape[1]))
             self.observe(none, len(starts.values) * (-(-steps // KEPT) * KEPT))
         rounded = np.stack([
-            path[..., i] if p.kind == "choice" else p.buildable(path[..., i])
+            path[..., i] if p.kind == "choice" else p.buildable(_snapped(p, path[..., i]))
             for i, p in enumerate(self.parameters)
         ], axis=-1)  # fmt: skip
         logs = self.cost(rounded.reshape(-1, rounded.shape[-1])).reshape(*rounded.shape[:2], -1)
@@ -139,9 +165,18 @@ class StructureSearch:
         feasible = np.isfinite(far[chosen, own])[:, None]
         return np.where(feasible, rounded[chosen, own], starts.values)
 
-    def spread(self) -> np.ndarray:
-        """The front's designs in random order, those that lead on an axis first."""
-        values, logs = self.known()
-        first = np.unique(np.argmin(logs, axis=0))
-        rest = np.setdiff1d(np.arange(len(values)), first)
-        return values[np.concatenate([first, self.rng.permutation(rest)])]
+    def parents(self, known: Known) -> np.ndarray:
+        """Designs to polish: the best of preferences all over the variant's front and over this
+        structure's, and as many of this one's at random."""
+        own, weights = self.known(), self.preferences(PARENTS)
+        chosen = np.unique(own.best(weights / own.extent), axis=0)
+        lent = np.unique(known.best(weights / known.extent), axis=0)
+        drawn = own.values[self.rng.integers(len(own.values), size=len(chosen))]
+        return self.rng.permutation(np.concatenate([chosen, lent, drawn]))
+
+
+def _snapped(parameter: Parameter, values: np.ndarray) -> np.ndarray:
+    """A sigmoid comes near to a bound, never there; optima often lie on one."""
+    u = parameter.coordinate(values)
+    values = np.where(u < SNAP, parameter.low, values)
+    return np.where(u > 1.0 - SNAP, parameter.high, values)

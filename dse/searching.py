@@ -7,6 +7,7 @@ search ends early when rounds stop paying.
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -19,7 +20,7 @@ import pandas as pd
 from dse.evaluating import Options, evaluator
 from dse.front import Front, non_dominated
 from dse.gathering import Sweep, joint_front
-from dse.rounds import LEAST, Observe, StructureSearch
+from dse.rounds import LEAST, Known, Observe, StructureSearch
 from dse.sampling import Table
 from dse.space import Space
 from dse.survivors import as_table
@@ -27,9 +28,8 @@ from dse.sweeping import WORKERS
 from hwmodels import InputError
 from hwmodels.workloads.workload import Workload
 
-ROUND = 2000  # evaluations of a structure's round, about
+ROUND = 1200  # evaluations of a structure's round, about
 SAMPLED = 0.1  # of the evaluations, where nothing is known to begin with
-Box = tuple[np.ndarray, np.ndarray]  # ideal and extent of a front, in logarithms
 APPROACHING = 0.4  # at most, where no sample meets the limits
 ROUNDED = 1e-3  # a miss that is none
 PATIENCE, TOLERANCE = 6, 1e-3  # rounds that together must add this much to the fronts' volume
@@ -91,10 +91,12 @@ def search(
         raise InputError("evaluations", evaluations, least)
     share = evaluations // len(structures)
 
+    told = None if observe is None else _one_at_a_time(observe)
+
     def make(i: int) -> StructureSearch:
         space, static = structures[i]
         engine = evaluator(space, static, workload.training, options)
-        case = StructureSearch(engine, workload, seed + 1000 * i, observe, optimizer, learning_rate)
+        case = StructureSearch(engine, workload, seed + 1000 * i, told, optimizer, learning_rate)
         if known is None:
             case.cost(case.points(int(SAMPLED * share)))
         else:
@@ -105,7 +107,7 @@ def search(
         cases = list(pool.map(make, range(len(structures))))
         if not any(case.archive.size for case in cases):
             _approach(cases, int(APPROACHING * share))
-        boxes: dict[str, Box] = {}
+        boxes: dict[str, Known] = {}
         volumes: list[float] = []
         while True:
             left = evaluations - sum(case.evaluations for case in cases)
@@ -119,13 +121,23 @@ def search(
                 break
             each = left // max(left // (ROUND * count), 1) // count
             work = [
-                pool.submit(case.round, each, *extent)
-                for group, extent in zip(alive, map(_extent, alive), strict=True)
+                pool.submit(case.round, each, known)
+                for group, known in zip(alive, map(_joint, alive), strict=True)
                 for case in group
             ]
             for round_ in work:
                 round_.result()
     return _result(cases, options, first, begin)
+
+
+def _one_at_a_time(observe: Observe) -> Observe:
+    lock = threading.Lock()
+
+    def told(points: np.ndarray, evaluations: int) -> None:
+        with lock:
+            observe(points, evaluations)
+
+    return told
 
 
 def fewest(structures: int) -> int:
@@ -170,20 +182,20 @@ def _alive(cases: Sequence[StructureSearch]) -> list[list[StructureSearch]]:
     return alive
 
 
-def _extent(group: Sequence[StructureSearch]) -> Box:
-    """Ideal and extent of a variant's front so far, in logarithms."""
-    logs = np.concatenate([case.known()[1] for case in group])
-    ideal = logs.min(axis=0)
-    return ideal, np.maximum(logs.max(axis=0) - ideal, 1e-3)
+def _joint(group: Sequence[StructureSearch]) -> Known:
+    """A variant's front so far."""
+    parts = [case.known() for case in group]
+    values, logs = (np.concatenate(columns) for columns in zip(*parts, strict=True))
+    kept = non_dominated(logs)
+    return Known(values[kept], logs[kept])
 
 
-def _volume(
-    group: Sequence[StructureSearch], boxes: dict[str, tuple[np.ndarray, np.ndarray]]
-) -> float:
+def _volume(group: Sequence[StructureSearch], boxes: dict[str, Known]) -> float:
     """What a variant's front dominates of the box that its first front spanned, in logarithms."""
-    ideal, extent = boxes.setdefault(group[0].engine.space.variant, _extent(group))
-    logs = np.concatenate([case.known()[1] for case in group])
-    return float(moocore.hypervolume((logs - ideal) / extent, ref=np.full(logs.shape[1], 1.1)))
+    now = _joint(group)
+    box = boxes.setdefault(group[0].engine.space.variant, now)
+    scaled = (now.logs - box.ideal) / box.extent
+    return float(moocore.hypervolume(scaled, ref=np.full(scaled.shape[1], 1.1)))
 
 
 def _result(cases: Sequence[StructureSearch], options: Options, first: int, begin: float) -> Search:

@@ -164,9 +164,8 @@ METHODS: dict[str, Method] = {
     "sms_emoa": sms_emoa,
     "optuna_nsga2": optuna_nsga2,
     "tpe": tpe,
+    "gradient": gradient,
 }
-if hasattr(dse, "search"):
-    METHODS["gradient"] = gradient
 PACKAGES = {
     "nsga2": "pymoo", "nsga3": "pymoo", "sms_emoa": "pymoo", "optuna_nsga2": "optuna",
     "tpe": "optuna",

@@ -147,5 +147,5 @@ def test_a_search_from_nothing_beats_as_many_random_designs(workload):
 
 def test_limits_that_nothing_meets(workload):
     tight = SPACE.with_constraints((dse.Constraint("area_mm2", 1.0),))
-    with pytest.raises(InputError, match="no design meets all"):
+    with pytest.raises(InputError, match="no design that meets all"):
         dse.search(tight, workload, evaluations=2500)
