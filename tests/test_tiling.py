@@ -5,11 +5,11 @@ import functools
 from collections import Counter
 
 import jax
-import jax.extend.core
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from dse.program import unroll
 from hwmodels import VARIANTS, Relax
 from hwmodels.accelerators.rates import prepare
 from hwmodels.accelerators.work import contraction_work
@@ -181,41 +181,22 @@ def test_no_variant_is_slower_with_bandwidth_nor_moves_more_with_capacity(varian
 
 
 def test_cheap_enough_for_sweeps():
-    """Arithmetic of the exact scalar model, every primitive once: at most 150 FLOP; of these, some
-    100 depend on the design."""
+    """Arithmetic of the exact scalar model as a program: at most 150 calls, some 100 where the
+    operation's sizes are known and only residency and capacity depend on the design."""
 
-    def one(m, n, k, *numbers):
-        whole, away, capacity = numbers[:2], numbers[2:4], numbers[4]
-        return dram_passes(m, n, k, whole, away, 2.0, capacity, EXACT)
+    def whole(*numbers):
+        m, n, k, *rest = numbers
+        return dram_passes(m, n, k, rest[:2], rest[2:4], 2.0, rest[4], EXACT)
 
-    closed = jax.make_jaxpr(one)(*[jnp.float32(1.0)] * 8)
-    found, varying = Counter(), Counter()
+    def known(*numbers):
+        return whole(256.0, 784.0, 128.0, 4.0e5, 2.0e5, *numbers)
 
-    def walk(jaxpr, flags):
-        known = dict(zip(jaxpr.invars, flags, strict=True))
-
-        def varies(atom):
-            return known.get(atom, False) if isinstance(atom, jax.extend.core.Var) else False
-
-        for eqn in jaxpr.eqns:
-            flags = [varies(atom) for atom in eqn.invars]
-            inner = eqn.params.get("jaxpr", eqn.params.get("call_jaxpr"))
-            if inner is not None:
-                flags = walk(inner.jaxpr, flags)
-            else:
-                found[eqn.primitive.name] += 1
-                varying[eqn.primitive.name] += any(flags)
-                flags = [any(flags)] * len(eqn.outvars)
-            known.update(zip(eqn.outvars, flags, strict=True))
-        return [varies(atom) for atom in jaxpr.outvars]
-
-    walk(closed.jaxpr, [False] * 5 + [True] * 3)  # what residency and capacity touch
     arithmetic = {"add", "sub", "mul", "div", "sqrt", "max", "min", "abs", "floor", "round", "ceil"}
-    other = {"lt", "le", "gt", "ge", "select_n", "convert_element_type", "broadcast_in_dim"}
-    assert set(found) <= arithmetic | other
-    assert sum(found[name] for name in arithmetic) <= 150
-    assert sum(varying[name] for name in arithmetic) <= 105
-    assert sum(varying[name] for name in arithmetic | other) <= 150
+    choices = {"lt", "le", "gt", "ge", "select_n", "convert_element_type"}
+    for function, inputs, most in ((whole, 8, 150), (known, 3, 105)):
+        found = Counter(call.name for call in unroll(function, *[jnp.float32(1.0)] * inputs).calls)
+        assert sum(found[name] for name in arithmetic) <= most
+        assert found.keys() - arithmetic <= choices
 
 
 def traffic(logs, relax, word=2.0):
