@@ -69,14 +69,14 @@ class Costing:
         """The outputs of `program` that decide: objectives, then the worst margin."""
         return self.program.outputs[len(self.readings) :]
 
-    def table(self, values: dict[str, Any]) -> Costed:
-        """Given designs, columns of shape (n,) by name."""
+    def table(self, values: dict[str, Any], chunk: int = CHUNK) -> Costed:
+        """Given designs, columns of shape (n,) by name; `chunk` a call, compiled for each size."""
         count = len(values[self.names[0]])
         made: list[list[np.ndarray]] = []
-        for begin in range(0, count, CHUNK):
+        for begin in range(0, count, chunk):
             # Always whole chunks: one compilation.
             columns = [
-                np.resize(np.asarray(values[name][begin : begin + CHUNK], np.float32), CHUNK)
+                np.resize(np.asarray(values[name][begin : begin + chunk], np.float32), chunk)
                 for name in self.names
             ]
             made.append([np.asarray(column) for column in self._table(columns)])

@@ -40,6 +40,7 @@ SLACK = 0.002  # relative room that limits are to keep, since buildable numbers 
 STIFFNESS = 30.0  # of the augmented Lagrangian's quadratic term
 DUAL_RATE = 0.1  # of the multipliers' ascent, each step
 LAST = 0.1  # of the learning rate, at the last step (cosine)
+SETTLING = 3.0  # times the learning rate, of paths that settle: few steps, from near the end
 EDGE = 0.01  # starts on a bound move this far inside, where the sigmoid has a slope
 MIXED = 0.7  # share of its own choice that a free start begins with
 HELD = 30.0  # logit that leaves the others e^-30
@@ -102,10 +103,11 @@ class Descent:
         self._program = strengthened(narrowed(program, ranges))
         self._paths: dict[int, Callable[..., Any]] = {}
 
-    def run(self, starts: Starts, steps: int, settled: bool = False) -> np.ndarray:
+    def run(self, starts: Starts, steps: int) -> np.ndarray:
         """Relaxed values at `KEPT` points of the path, the last included: (KEPT, s, P); a choice
-        as the position of its largest share. `settled`: with the last step's sharpness and
-        temperature from the first on."""
+        as the position of its largest share. Where numbers are held it settles: with the last
+        step's sharpness and temperature from the first on, and faster."""
+        settled = bool(starts.held.any())
         z, free = self._coordinates(starts)
         if len(z) not in self._paths:
             self._paths[len(z)] = self._path(len(z))
@@ -114,7 +116,7 @@ class Descent:
             annealed[:, 0] = annealed[:, 1]
         path = np.asarray(self._paths[len(z)](
             z, free, starts.weights.astype(np.float32), starts.ideal.astype(np.float32),
-            -(-steps // KEPT), annealed,
+            -(-steps // KEPT), annealed, np.float32(SETTLING if settled else 1.0),
         ))  # fmt: skip
         return np.stack([
             np.argmax(part, axis=-1).astype(float)
@@ -145,7 +147,9 @@ class Descent:
     def _path(self, count: int) -> Callable[..., Any]:
         optimizer = getattr(optax, self._optimizer)(self._rate)
 
-        def path(z: Any, free: Any, weights: Any, ideal: Any, every: Any, annealed: Any) -> Any:
+        def path(
+            z: Any, free: Any, weights: Any, ideal: Any, every: Any, annealed: Any, rate: Any
+        ) -> Any:
             def step(i: Any, carry: Any) -> Any:
                 z, multipliers, state, number = carry
                 share = number / (KEPT * every)
@@ -157,7 +161,7 @@ class Descent:
                 slope = jnp.stack(made[len(self.limits) :], axis=1)
                 updates, state = optimizer.update(jnp.nan_to_num(slope) * free, state, z)
                 pace = LAST + (1.0 - LAST) * 0.5 * (1.0 + jnp.cos(jnp.pi * share))
-                z = jnp.clip(z + pace * updates * free, -HELD, HELD)
+                z = jnp.clip(z + pace * rate * updates * free, -HELD, HELD)
                 missing = DUAL_RATE * STIFFNESS * (SLACK - margins)
                 multipliers = jnp.maximum(multipliers + missing, 0.0)
                 return z, multipliers, state, number + 1.0

@@ -52,7 +52,8 @@ class Parameter:
     def relaxed(self, u: Any) -> Any:
         """The value at `u` in [0, 1] with discrete parameters made continuous."""
         if self.kind in ("log", "power2"):
-            return self.low * jnp.exp(u * math.log(self.high / self.low))
+            exp = np.exp if isinstance(u, np.ndarray) else jnp.exp
+            return self.low * exp(u * math.log(self.high / self.low))
         if self.kind == "choice":
             return u * (len(self.choices) - 1)
         return self.low + u * (self.high - self.low)

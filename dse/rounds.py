@@ -1,16 +1,18 @@
 """The gradient search of one structure: its archive, and the rounds that add to it.
 
-A round takes preferences spread over the objectives, starts each at the best design known for it,
-and descends all together (`dse.descent`). The best points of each path are rounded to buildable
-designs and costed exactly; each start's best then settles: what is discrete holds still while the
-continuous numbers descend again. Neighbours of the front (`dse.polishing`) use up the rest.
+A round explores: it takes preferences spread over the objectives, starts each at the best design
+known for it, and descends all together (`dse.descent`); points of each path are rounded to
+buildable designs and costed exactly. It polishes: neighbours of the front (`dse.polishing`) are
+costed. And it settles: designs of the front descend with all that is discrete held still.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
 
+import moocore
 import numpy as np
 from scipy.stats import qmc
 
@@ -24,13 +26,17 @@ from dse.prices import Nearest, nearest
 from dse.survivors import VALUE, keep
 from hwmodels.workloads.workload import Workload
 
-STARTS = 16  # side by side, in each round
-POLISHED, POLISHES = 0.6, 8  # share of a round, and in how many steps
-LEAST = 4 * STARTS * KEPT  # evaluations of a round: two paths, and their points
+BATCH = 1024  # designs a call of the costing's program
+STARTS = 16  # side by side, in each descent
+EXPLORED, POLISHES = 0.3, 8  # share of a round that explores, and how many steps polish
+STAGES = 1 + POLISHES + 1  # of a round
+LOOKED = 2  # points of a settling path that are costed
+LENT, OWN = 24, 8  # parents of a step's neighbours: of the variant's front, and of the structure's
+LEAST = 4 * STARTS * KEPT  # evaluations of a round: exploring and settling, at their shortest
 TRIED, APPROACH = 8, 64  # relaxed designs near limits that no sample meets, and steps from there
 SNAP = 0.02  # of a range, from where a path is taken to its end
-PARENTS = 64  # preferences whose best designs are polished
 LEAST_SHARE = 0.02  # of a preference, so that no objective is forgotten altogether
+BEYOND = 1.1  # the reference point of hypervolumes, in the front's extents from its ideal
 
 Observe = Callable[[np.ndarray, int], None]
 
@@ -56,6 +62,15 @@ class Known(NamedTuple):
         far = np.max(weights[:, None] * (self.logs - self.ideal), axis=2)
         return self.values[np.argmin(far, axis=1)]
 
+    def drawn(self, count: int, rng: np.random.Generator) -> Known:
+        """`count` of the designs, each as likely as it alone adds to the hypervolume: where the
+        front ends or has gaps, there is most to find."""
+        scaled = (self.logs - self.ideal) / self.extent
+        alone = moocore.hv_contributions(scaled, ref=np.full(scaled.shape[1], BEYOND))
+        share = np.maximum(alone, 0.0) + 1e-12
+        rows = rng.choice(len(share), count, p=share / share.sum())
+        return Known(self.values[rows], self.logs[rows])
+
 
 class StructureSearch:
     """The search of one structure of a space."""
@@ -68,6 +83,7 @@ class StructureSearch:
         self.rng = np.random.default_rng(seed)
         self.descent = descent(self.costs, optimizer, learning_rate)
         self.observe = observe
+        self.discrete = np.array([p.steps is not None for p in self.parameters])
         self.gradients = self.candidates = 0
 
     @property
@@ -86,18 +102,15 @@ class StructureSearch:
         """Designs found before, columns by name."""
         self.cost(np.stack([columns[p.name] for p in self.parameters], axis=1))
 
-    def cost(self, values: np.ndarray) -> np.ndarray:
-        """Cost buildable designs (n, P) exactly; log-objectives (n, m), infinite if infeasible."""
+    def cost(self, values: np.ndarray) -> None:
+        """Cost buildable designs (n, P) exactly."""
         columns = {p.name: values[:, i].astype(np.float32) for i, p in enumerate(self.parameters)}
-        costed = self.costs.table(columns)
-        numbers = self.candidates + np.arange(len(values))
-        keep(self.archive, self.costs, costed, numbers)
+        costed = self.costs.table(columns, BATCH)
+        keep(self.archive, self.costs, costed, self.candidates + np.arange(len(values)))
         self.candidates += len(values)
-        points = np.stack(self.engine.points(costed.readings), axis=1)
-        logs = np.sign(points) * np.log(np.abs(points))
         if self.observe is not None:
+            points = np.stack(self.engine.points(costed.readings), axis=1)
             self.observe(points[costed.feasible], len(values))
-        return np.where(costed.feasible[:, None], logs, np.inf)
 
     def known(self) -> Known:
         """The front so far."""
@@ -105,23 +118,37 @@ class StructureSearch:
         values = np.stack([payload[f"{VALUE}{p.name}"] for p in self.parameters], axis=1)
         return Known(values, np.sign(points) * np.log(np.abs(points)))
 
-    def round(self, evaluations: int, known: Known) -> None:
-        """Descend, settle and polish, with at most `evaluations` (>= `LEAST`) altogether, from
-        what is `known` of the variant: another structure's designs may be good in this one too."""
-        polished = min(int(POLISHED * evaluations), evaluations - LEAST)
-        paths = (evaluations - polished) // (STARTS * KEPT) - 2
-        steps = (paths - paths // 3) * KEPT, paths // 3 * KEPT
+    def stages(self, evaluations: int) -> list[Callable[[Known], None]]:
+        """A round of at most `evaluations` (>= `LEAST`), in steps that each take what is then known
+        of the variant: another structure's designs may be good in this one too."""
+        steps = max(int(EXPLORED * evaluations) // STARTS - KEPT, KEPT) // KEPT * KEPT
+        left = evaluations - STARTS * (steps + KEPT)
+        settles = not self.discrete.all()
+        count = (left - settles * STARTS * (KEPT + LOOKED)) // POLISHES
+        polishes = [partial(self.polish, count)] * (POLISHES // 2)
+        return [partial(self.explore, steps), *polishes, self.settle, *polishes]
+
+    def explore(self, steps: int, known: Known) -> None:
+        """Descend with all numbers free, by preferences spread over the objectives."""
         weights = self.preferences(STARTS) / known.extent
         begin = known.best(weights)
-        held = np.zeros(begin.shape, bool)
-        best = self.descend(Starts(begin, held, weights, known.ideal), steps[0])
-        held[:] = [p.steps is not None for p in self.parameters]
-        if not held.all():
-            self.descend(Starts(best, held, weights, known.ideal), steps[1], settled=True)
-        for _ in range(POLISHES):
-            count = polished // POLISHES
-            parents = self.parents(known)
-            self.cost(neighbours(self.parameters, parents, count, self.rng))
+        self.descend(Starts(begin, np.zeros(begin.shape, bool), weights, known.ideal), steps)
+
+    def settle(self, known: Known) -> None:
+        """Descend from designs of the front towards the ideal, what is discrete held."""
+        if self.discrete.all():
+            return
+        values, logs = self.known().drawn(STARTS, self.rng)
+        weights = 1.0 / np.maximum(logs - known.ideal, LEAST_SHARE * known.extent)
+        weights /= (weights * known.extent).sum(axis=1, keepdims=True)
+        held = np.tile(self.discrete, (STARTS, 1))
+        self.descend(Starts(values, held, weights, known.ideal), KEPT, LOOKED)
+
+    def polish(self, count: int, known: Known) -> None:
+        """Cost neighbours of the variant's front, and of this structure's own."""
+        parents = [f.drawn(n, self.rng).values for f, n in ((known, LENT), (self.known(), OWN))]
+        rows = self.rng.permutation(np.concatenate(parents))
+        self.cost(neighbours(self.parameters, rows, count, self.rng))
 
     def approach(self, evaluations: int) -> Nearest:
         """Towards the limits from designs that miss them: relaxed designs that miss them least,
@@ -136,43 +163,31 @@ class StructureSearch:
                     u = p.coordinate(values[:, i]) + self.rng.uniform(-1, 1, STARTS) / p.steps
                     values[:, i] = p.buildable(np.asarray(p.relaxed(np.clip(u, 0.0, 1.0))))
             weights = np.full((STARTS, m), 1e-3)
-            self.descend(Starts(values, held, weights, np.zeros(m)), APPROACH, settled=True)
+            self.descend(Starts(values, held, weights, np.zeros(m)), APPROACH)
         return found
 
     def preferences(self, count: int) -> np.ndarray:
-        """`count` weights (s, m): corners, and points spread over the simplex between."""
+        """`count` weights (s, m): corners, and points of the simplex, most of them near its rim."""
         m = len(self.engine.objectives)
-        shares = self.rng.dirichlet(np.ones(m), count)
+        shares = self.rng.dirichlet(np.full(m, 0.5), count)
         shares[:m] = np.eye(m)
         weights = 1.0 / np.maximum(shares, LEAST_SHARE)
         return weights / weights.sum(axis=1, keepdims=True)
 
-    def descend(self, starts: Starts, steps: int, settled: bool = False) -> np.ndarray:
-        """Cost what the paths pass, rounded; each start's best design (s, P)."""
-        path = self.descent.run(starts, steps, settled)
-        self.gradients += len(starts.values) * (-(-steps // KEPT) * KEPT)
+    def descend(self, starts: Starts, steps: int, looked: int = KEPT) -> None:
+        """Cost what the paths pass, rounded: `looked` points of each; all of them where the path
+        explores, fewer where it settles."""
+        path = self.descent.run(starts, steps)
+        path = path[KEPT // looked - 1 :: KEPT // looked]
+        self.gradients += len(starts.values) * steps
         if self.observe is not None:
             none = np.empty((0, starts.weights.shape[1]))
-            self.observe(none, len(starts.values) * (-(-steps // KEPT) * KEPT))
+            self.observe(none, len(starts.values) * steps)
         rounded = np.stack([
             path[..., i] if p.kind == "choice" else p.buildable(_snapped(p, path[..., i]))
             for i, p in enumerate(self.parameters)
         ], axis=-1)  # fmt: skip
-        logs = self.cost(rounded.reshape(-1, rounded.shape[-1])).reshape(*rounded.shape[:2], -1)
-        far = np.max(starts.weights * (logs - starts.ideal), axis=2)
-        chosen = np.argmin(far, axis=0)
-        own = np.arange(rounded.shape[1])
-        feasible = np.isfinite(far[chosen, own])[:, None]
-        return np.where(feasible, rounded[chosen, own], starts.values)
-
-    def parents(self, known: Known) -> np.ndarray:
-        """Designs to polish: the best of preferences all over the variant's front and over this
-        structure's, and as many of this one's at random."""
-        own, weights = self.known(), self.preferences(PARENTS)
-        chosen = np.unique(own.best(weights / own.extent), axis=0)
-        lent = np.unique(known.best(weights / known.extent), axis=0)
-        drawn = own.values[self.rng.integers(len(own.values), size=len(chosen))]
-        return self.rng.permutation(np.concatenate([chosen, lent, drawn]))
+        self.cost(rounded.reshape(-1, rounded.shape[-1]))
 
 
 def _snapped(parameter: Parameter, values: np.ndarray) -> np.ndarray:

@@ -20,7 +20,7 @@ import pandas as pd
 from dse.evaluating import Options, evaluator
 from dse.front import Front, non_dominated
 from dse.gathering import Sweep, joint_front
-from dse.rounds import LEAST, Known, Observe, StructureSearch
+from dse.rounds import BEYOND, LEAST, STAGES, Known, Observe, StructureSearch
 from dse.sampling import Table
 from dse.space import Space
 from dse.survivors import as_table
@@ -28,7 +28,8 @@ from dse.sweeping import WORKERS
 from hwmodels import InputError
 from hwmodels.workloads.workload import Workload
 
-ROUND = 1200  # evaluations of a structure's round, about
+ROUNDS = 6  # about, with
+ROUND = (2400, 9600)  # evaluations, at least and at most, of each structure
 SAMPLED = 0.1  # of the evaluations, where nothing is known to begin with
 APPROACHING = 0.4  # at most, where no sample meets the limits
 ROUNDED = 1e-3  # a miss that is none
@@ -82,10 +83,10 @@ def search(
     spaces = [space] if isinstance(space, Space) else list(space)
     options, begin = options or Options(), time.perf_counter()
     structures = [(s, static) for s in spaces for static in s.structures()]
-    known, first = _known(start), start.designs if isinstance(start, Sweep) else 0
-    if known is not None:
-        known.sizes(structures)
-        structures = [pair for pair in structures if len(known.rows(*pair))]
+    given, first = _given(start), start.designs if isinstance(start, Sweep) else 0
+    if given is not None:
+        given.sizes(structures)
+        structures = [pair for pair in structures if len(given.rows(*pair))]
     if evaluations < fewest(len(structures)):
         least = f"allowed: >= {fewest(len(structures))}, {fewest(1)} for each structure"
         raise InputError("evaluations", evaluations, least)
@@ -97,36 +98,35 @@ def search(
         space, static = structures[i]
         engine = evaluator(space, static, workload.training, options)
         case = StructureSearch(engine, workload, seed + 1000 * i, told, optimizer, learning_rate)
-        if known is None:
+        if given is None:
             case.cost(case.points(int(SAMPLED * share)))
         else:
-            case.adopt(known.columns(space, static))
+            case.adopt(given.columns(space, static))
         return case
 
-    with ThreadPoolExecutor(WORKERS) as pool:
+    with ThreadPoolExecutor(WORKERS) as pool:  # it compiles
         cases = list(pool.map(make, range(len(structures))))
-        if not any(case.archive.size for case in cases):
-            _approach(cases, int(APPROACHING * share))
-        boxes: dict[str, Known] = {}
-        volumes: list[float] = []
-        while True:
-            left = evaluations - sum(case.evaluations for case in cases)
-            alive = _alive(cases)
-            if progress is not None:
-                progress(evaluations - left, evaluations)
-            volumes.append(sum(_volume(group, boxes) for group in alive))
-            flat = len(volumes) > PATIENCE and volumes[-1] < volumes[-1 - PATIENCE] + TOLERANCE
-            count = sum(map(len, alive))
-            if flat or left < LEAST * count:
-                break
-            each = left // max(left // (ROUND * count), 1) // count
-            work = [
-                pool.submit(case.round, each, known)
-                for group, known in zip(alive, map(_joint, alive), strict=True)
-                for case in group
-            ]
-            for round_ in work:
-                round_.result()
+    if not any(case.archive.size for case in cases):
+        _approach(cases, int(APPROACHING * share))
+    boxes: dict[str, Known] = {}
+    volumes: list[float] = []
+    while True:
+        left = evaluations - sum(case.evaluations for case in cases)
+        alive = _alive(cases)
+        if progress is not None:
+            progress(evaluations - left, evaluations)
+        volumes.append(sum(_volume(group, boxes) for group in alive))
+        flat = len(volumes) > PATIENCE and volumes[-1] < volumes[-1 - PATIENCE] + TOLERANCE
+        count = sum(map(len, alive))
+        if flat or left < LEAST * count:
+            break
+        size = int(np.clip(evaluations // (ROUNDS * count), *ROUND))
+        each = left // max(left // (size * count), 1) // count
+        stages = [[case.stages(each) for case in group] for group in alive]
+        for stage in range(STAGES):
+            for group, known in zip(stages, map(_joint, alive), strict=True):
+                for steps in group:
+                    steps[stage](known)
     return _result(cases, options, first, begin)
 
 
@@ -145,7 +145,7 @@ def fewest(structures: int) -> int:
     return 2 * LEAST * structures
 
 
-def _known(start: Sweep | pd.DataFrame | None) -> Table | None:
+def _given(start: Sweep | pd.DataFrame | None) -> Table | None:
     """The designs to begin with, checked when they are read."""
     if isinstance(start, Sweep):
         fronts = [front.table for front in start.variant_fronts.values()]
@@ -195,7 +195,7 @@ def _volume(group: Sequence[StructureSearch], boxes: dict[str, Known]) -> float:
     now = _joint(group)
     box = boxes.setdefault(group[0].engine.space.variant, now)
     scaled = (now.logs - box.ideal) / box.extent
-    return float(moocore.hypervolume(scaled, ref=np.full(scaled.shape[1], 1.1)))
+    return float(moocore.hypervolume(scaled, ref=np.full(scaled.shape[1], BEYOND)))
 
 
 def _result(cases: Sequence[StructureSearch], options: Options, first: int, begin: float) -> Search:
