@@ -19,6 +19,23 @@ PICO = 1e-12
 COLUMNS = (("convolution", "K"), ("matmul", "N"))
 ROWS = (("convolution", "C"), ("matmul", "K"))
 REGISTERS_WORDS_PER_CYCLE = 1e4  # as the studies have it: never a bound
+MAC_pJ, REGISTER_pJ, DRAM_pJ = 0.5608, 0.48746172, 100.0
+
+
+def accumulator_pJ(size_KB: Any, pe_dim: Any) -> Any:
+    """Energy of a word of the accumulator, of `pe_dim` banks."""
+    return 0.1005 * round_up(size_KB, 1.0) / pe_dim + 1.94
+
+
+def scratchpad_pJ(size_KB: Any) -> Any:
+    """Energy of a word of the scratchpad."""
+    return 0.02513 * round_up(size_KB, 1.0) + 0.49
+
+
+def area_mm2(accumulator_KB: float, scratchpad_KB: float) -> float:
+    """Area with 16 x 16 units; fitted by least squares of the relative error to 17 pairs of sizes
+    that Accelergy costed (mean error 4.4%, largest 15%)."""
+    return 0.1397 + 0.005435 * accumulator_KB + 0.002644 * scratchpad_KB
 
 
 def gemmini(pe_dim: Any = 16, accumulator_KB: Any = 64, scratchpad_KB: Any = 256) -> Machine:
@@ -32,12 +49,12 @@ def gemmini(pe_dim: Any = 16, accumulator_KB: Any = 64, scratchpad_KB: Any = 256
             raise InputError(name, value, "allowed: > 0")
     if isinstance(pe_dim, float) and pe_dim % 1:
         raise InputError("pe_dim", pe_dim, "allowed: a whole number")
-    accumulator = (0.1005 * round_up(accumulator_KB, 1.0) / pe_dim + 1.94) * PICO
-    scratchpad = (0.02513 * round_up(scratchpad_KB, 1.0) + 0.49) * PICO
+    accumulator = accumulator_pJ(accumulator_KB, pe_dim) * PICO
+    scratchpad = scratchpad_pJ(scratchpad_KB) * PICO
     return Machine(
         "gemmini",
         (
-            Memory("L3", "WIO", energy=100 * PICO, bandwidth=8.0, block=64.0),
+            Memory("L3", "WIO", energy=DRAM_pJ * PICO, bandwidth=8.0, block=64.0),
             Memory(
                 "L2", "WI", energy=scratchpad, capacity=1024.0 * scratchpad_KB,
                 bandwidth=2.0 * pe_dim, axes=(Axis(pe_dim, COLUMNS),),
@@ -48,9 +65,9 @@ def gemmini(pe_dim: Any = 16, accumulator_KB: Any = 64, scratchpad_KB: Any = 256
                 reads_drains=False, clears_results=True,
             ),
             Memory(
-                "L0", "W", energy=0.48746172 * PICO, capacity=1.0,
+                "L0", "W", energy=REGISTER_pJ * PICO, capacity=1.0,
                 bandwidth=REGISTERS_WORDS_PER_CYCLE,
             ),
         ),
-        mac_energy=0.5608 * PICO,
+        mac_energy=MAC_pJ * PICO,
     )  # fmt: skip
