@@ -26,7 +26,14 @@ import numpy as np
 
 from dse.space import Space
 from experiments import search_report
-from experiments.search_methods import METHODS, POPULATIONS, TUNED, check_installed
+from experiments.search_methods import (
+    METHODS,
+    POPULATIONS,
+    TUNABLE,
+    TUNED,
+    check_installed,
+    population,
+)
 from experiments.search_problem import (
     Problem,
     Recorder,
@@ -53,9 +60,9 @@ class Search(NamedTuple):
     recorder: Recorder
 
 
-def search(problem: Problem, method: str, seed: int, population: int, recorder: Recorder) -> Search:
-    """One run, to the end of the recorder's budget or seconds."""
-    METHODS[method](problem, recorder, seed, population)
+def search(problem: Problem, method: str, seed: int, size: int, recorder: Recorder) -> Search:
+    """One run with a population of `size`, to the end of the recorder's budget or seconds."""
+    METHODS[method](problem, recorder, seed, size)
     if not recorder.batches:
         raise InputError(
             method, "no designs", f"allowed: some within {recorder.budget} evaluations and "
@@ -65,20 +72,25 @@ def search(problem: Problem, method: str, seed: int, population: int, recorder: 
 
 
 def runs(
-    problem: Problem, methods: Sequence[str], seeds: Sequence[int], budget: int, cap: float
+    problem: Problem,
+    name: str,
+    methods: Sequence[str],
+    seeds: Sequence[int],
+    budget: int,
+    cap: float,
 ) -> tuple[list[Search], dict[str, float]]:
     """Every method on every seed, and the seconds of each method's first, unmeasured search."""
     first = {}
     for method in methods:
         begin = time.perf_counter()
-        population = TUNED.get(method, 0)
+        size = population(name, method)
         # What the gradient search compiles may depend on its budget; others compile nothing.
-        warm = budget if method == "gradient" else 2 * max(population, 1)
-        search(problem, method, WARM_SEED, population, Recorder(warm, cap))
+        warm = budget if method == "gradient" else 2 * max(size, 1)
+        search(problem, method, WARM_SEED, size, Recorder(warm, cap))
         first[method] = time.perf_counter() - begin
     # Seeds outside: if the machine slows down meanwhile, it does so for all methods.
     done = [
-        search(problem, method, seed, TUNED.get(method, 0), Recorder(budget, cap))
+        search(problem, method, seed, population(name, method), Recorder(budget, cap))
         for seed in seeds
         for method in methods
     ]
@@ -94,7 +106,7 @@ def compare(
     problem = Problem(space, workload)
     compiling = time.perf_counter() - begin
     known, exact = reference(space, workload, designs)
-    done, first = runs(problem, methods, seeds, budget, cap)
+    done, first = runs(problem, name, methods, seeds, budget, cap)
     corner = corner_of(known)
     found = [running(one.recorder, corner) for one in done]
     best = known if exact else front(np.concatenate([known, *[held for _, held in found]]))
@@ -126,15 +138,15 @@ def tune(
     known, _ = reference(space, workload, designs)
     corner = corner_of(known)
     table: dict[str, dict[int, float]] = {}
-    for method in [m for m in methods if m in TUNED]:
-        for population in POPULATIONS:
+    for method in [m for m in methods if m in TUNABLE]:
+        for size in POPULATIONS:
             done = [
-                search(problem, method, TUNING_SEED + seed, population, Recorder(budget, cap))
+                search(problem, method, TUNING_SEED + seed, size, Recorder(budget, cap))
                 for seed in seeds
             ]
             final = [running(one.recorder, corner)[0][-1] for one in done]
             ratio = float(np.median(final)) / hypervolume(known, corner)
-            table.setdefault(method, {})[population] = ratio
+            table.setdefault(method, {})[size] = ratio
     return table
 
 

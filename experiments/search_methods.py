@@ -166,12 +166,26 @@ METHODS: dict[str, Method] = {
     "tpe": tpe,
     "gradient": gradient,
 }
+TUNABLE = ("nsga2", "nsga3", "sms_emoa", "optuna_nsga2")
 PACKAGES = {
     "nsga2": "pymoo", "nsga3": "pymoo", "sms_emoa": "pymoo", "optuna_nsga2": "optuna",
     "tpe": "optuna",
 }  # fmt: skip
-# The population of each method; see `python -m experiments.search_comparison --tune`.
-TUNED = {"nsga2": 100, "nsga3": 100, "sms_emoa": 100, "optuna_nsga2": 100}
+# The population of each method on each space: the best of `POPULATIONS` in the median of two seeds,
+# `python -m experiments.search_comparison --tune --seeds 2`.
+TUNED = {
+    "budgets": {"nsga2": 400, "nsga3": 200, "sms_emoa": 100, "optuna_nsga2": 50},
+    "exhausted": {"nsga2": 400, "nsga3": 400, "sms_emoa": 400, "optuna_nsga2": 100},
+    "mixed": {"nsga2": 50, "nsga3": 50, "sms_emoa": 200, "optuna_nsga2": 50},
+}
+DEFAULT_POPULATION = 100  # on a space that was not tuned for
+
+
+def population(space: str, method: str) -> int:
+    """The population of a method on a space; 0 of methods that have none."""
+    if method not in TUNABLE:
+        return 0
+    return TUNED.get(space, {}).get(method, DEFAULT_POPULATION)
 
 
 def missing(name: str) -> str | None:

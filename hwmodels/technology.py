@@ -29,7 +29,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from hwmodels.quantity import quantity
+from hwmodels.quantity import part, quantity
 
 _NM = 1e-9
 NODES_NM = (3.0, 5.0, 7.0, 10.0, 14.0, 16.0, 20.0, 28.0, 45.0, 65.0, 90.0, 130.0, 180.0)
@@ -113,7 +113,8 @@ class Process(NamedTuple):
     `energy_scale` and `area_scale`: a logic operation's energy (this voltage) and area, relative
     to 45 nm at 0.9 V; `sram_cell`: area of a 6T cell [m2]; `wire_energy` [J/(bit m)];
     `max_clock` [Hz]; `gate_delay`: inverter driving four [s]; `logic_leakage` [W/m2];
-    `sram_leakage` [W/byte]; `wafer_price` [USD]; `defect_density` [1/m2].
+    `sram_leakage` [W/byte]; `wafer_price` [USD]; `defect_density` [1/m2];
+    `sram_energy`: of an access, relative to `parts.sram`.
     """
 
     voltage: Any
@@ -129,6 +130,27 @@ class Process(NamedTuple):
     sram_leakage: Any
     wafer_price: Any
     defect_density: Any
+    sram_energy: Any
+
+
+def _factor(doc: str) -> Any:
+    return quantity(1.0, low=0.1, high=10, doc=f"{doc}, relative to this module's")
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class Scale:
+    """A process that differs from the tables: what if, or how uncertain they are."""
+
+    logic_energy: Any = _factor("energy of a logic operation")
+    wire_energy: Any = _factor("energy of a bit on an on-chip wire")
+    sram_energy: Any = _factor("energy of an SRAM access, wires to it aside")
+    leakage: Any = _factor("leakage of logic and SRAM")
+    delay: Any = _factor("delay of a gate and of a pipeline stage")
+    logic_area: Any = _factor("area of logic")
+    sram_area: Any = _factor("area of an SRAM cell")
+    defect_density: Any = _factor("defects per area")
+    wafer_price: Any = _factor("price of a wafer")
 
 
 @jax.tree_util.register_dataclass
@@ -141,6 +163,7 @@ class Technology:
     temperature: Any = quantity(
         REFERENCE_K, "K", low=250, high=400, doc="junction temperature, for leakage"
     )
+    scale: Scale = part(Scale)
 
     def lookup(self, table: tuple[float, ...]) -> Any:
         """Monotone cubic interpolation in log-log (Fritsch and Carlson, 1980).
@@ -157,28 +180,29 @@ class Technology:
 
     def resolve(self) -> Process:
         """Everything that parts need to know of the process, computed once for a design."""
-        nominal = self.lookup(NOMINAL_V)
+        scale, nominal = self.scale, self.lookup(NOMINAL_V)
         threshold = self.lookup(THRESHOLD_V)
         relative = self.voltage / nominal
         thermal = SUBTHRESHOLD_SLOPE * BOLTZMANN_OVER_CHARGE * REFERENCE_K
         barrier = jnp.exp(BARRIER_LOWERING * (self.voltage - nominal) / thermal)
         heat = 2.0 ** ((self.temperature - REFERENCE_K) / LEAKAGE_DOUBLING_K)
-        leakage = relative * barrier * heat
-        speed = _drive(self.voltage, threshold) / _drive(nominal, threshold)
+        leakage = relative * barrier * heat * scale.leakage
+        speed = _drive(self.voltage, threshold) / _drive(nominal, threshold) / scale.delay
         return Process(
             voltage=self.voltage,
             min_voltage=threshold + NEAR_THRESHOLD_V,
             max_voltage=OVERDRIVE * nominal,
-            energy_scale=self.lookup(LOGIC_ENERGY) * relative**2,
-            area_scale=self.lookup(LOGIC_AREA),
-            sram_cell=self.lookup(SRAM_CELL_UM2) * 1e-12,
-            wire_energy=WIRE_F_PER_M * self.voltage**2,
+            energy_scale=self.lookup(LOGIC_ENERGY) * relative**2 * scale.logic_energy,
+            area_scale=self.lookup(LOGIC_AREA) * scale.logic_area,
+            sram_cell=self.lookup(SRAM_CELL_UM2) * 1e-12 * scale.sram_area,
+            wire_energy=WIRE_F_PER_M * self.voltage**2 * scale.wire_energy,
             max_clock=self.lookup(NOMINAL_CLOCK_GHZ) * 1e9 * speed,
             gate_delay=self.lookup(GATE_DELAY_PS) * 1e-12 / speed,
             logic_leakage=self.lookup(LOGIC_LEAKAGE_W_MM2) * 1e6 * leakage,
             sram_leakage=self.lookup(SRAM_LEAKAGE_MW_MIBIT) * 1e-3 * 8 / 2**20 * leakage,
-            wafer_price=self.lookup(WAFER_PRICE_USD),
-            defect_density=self.lookup(DEFECTS_PER_CM2) * 1e4,
+            wafer_price=self.lookup(WAFER_PRICE_USD) * scale.wafer_price,
+            defect_density=self.lookup(DEFECTS_PER_CM2) * 1e4 * scale.defect_density,
+            sram_energy=scale.sram_energy,
         )
 
 

@@ -1,6 +1,7 @@
 """Node, voltage and temperature against published anchors and by their laws."""
 
 import csv
+import dataclasses
 import itertools
 import math
 from pathlib import Path
@@ -13,7 +14,7 @@ import pytest
 from hwmodels import technology
 from hwmodels.parts import mac
 from hwmodels.quantity import quantities
-from hwmodels.technology import NODES_NM, NOMINAL_V, Technology, voltage_margin
+from hwmodels.technology import NODES_NM, NOMINAL_V, Scale, Technology, voltage_margin
 
 SHARED = Path(__file__).parents[2] / "shared" / "data"
 TABLES = {
@@ -132,7 +133,8 @@ def test_newer_nodes_are_smaller_faster_and_take_less_energy():
 
 def test_slopes_are_finite_at_every_bound_and_equal_differences_inside():
     """Of every field's logarithm by the logarithm of node, voltage and temperature."""
-    bounds = [(q.low, q.high, q.default) for q in quantities(Technology).values()]
+    known = quantities(Technology)
+    bounds = [(q.low, q.high, q.default) for q in known.values() if len(q.path) == 1]
     corners = np.asarray([*itertools.product(*bounds)])
     scale = np.asarray([1e-9, 1.0, 1.0])
 
@@ -187,3 +189,25 @@ def test_published_operation_energies():
                 assert energy == pytest.approx(expected, rel=tolerance), (number_format, node)
                 checked += 1
     assert checked >= 7
+
+
+def test_scale_multiplies_what_it_says_and_leaves_the_rest():
+    plain = Technology().resolve()
+    named = {
+        "logic_energy": {"energy_scale"},
+        "wire_energy": {"wire_energy"},
+        "sram_energy": {"sram_energy"},
+        "leakage": {"logic_leakage", "sram_leakage"},
+        "delay": {"max_clock", "gate_delay"},
+        "logic_area": {"area_scale"},
+        "sram_area": {"sram_cell"},
+        "defect_density": {"defect_density"},
+        "wafer_price": {"wafer_price"},
+    }
+    assert named.keys() == {field.name for field in dataclasses.fields(Scale)}
+    for name, changed in named.items():
+        scaled = Technology(scale=Scale(**{name: 2.0})).resolve()
+        for field in plain._fields:
+            ratio = float(getattr(scaled, field)) / float(getattr(plain, field))
+            factor = 0.5 if field == "max_clock" else 2.0
+            assert ratio == pytest.approx(factor if field in changed else 1.0, rel=1e-6), field

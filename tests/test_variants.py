@@ -109,11 +109,13 @@ def traced(chips, relax=EXACT, fleet=3.0, training=True, **options):
 def anywhere(variant, seed, static, n, corners=False):
     """Log-uniform over every leaf's declared range, a fifth of the values on a bound; or corners.
 
-    Counts are whole numbers, as in anything that can be built.
+    Counts are whole numbers, as in anything that can be built. The process is that of the tables.
     """
     rng = np.random.default_rng(seed)
     cls, values = VARIANTS[variant], {}
     for name, q in quantities(cls).items():
+        if name.startswith("scale_"):
+            continue
         x = np.exp(rng.uniform(np.log(max(q.low, 1e-3 * q.high)), np.log(q.high), n))
         side = rng.random(n) * (0.2 if corners else 1.0)
         x = np.where(side < 0.1, q.low, np.where(side < 0.2, q.high, x))
@@ -316,7 +318,7 @@ GIVEN = {
     "dram_interposer_mm2",
     "link_energy_pJ_per_bit", "link_latency_ns", "link_area_mm2", "link_edge_mm", "link_cost_USD",
     "tuning_compute_efficiency", "tuning_dram_efficiency", "tuning_overlap", "tuning_overhead_us",
-    "tuning_energy_scale",
+    "tuning_energy_scale", *(name for name in quantities(VARIANTS["systolic"]) if "scale_" in name),
 }  # fmt: skip
 
 

@@ -68,7 +68,7 @@ def energy(process: Process, capacity: Any, bandwidth: Any, distance: Any = 0.0)
     width = 8.0 * jnp.minimum(bandwidth, PORT_BYTES)
     bank = BANK_WIRE_F_PER_M * process.voltage**2 * _bank_side(process, capacity, bandwidth)
     bit = SENSE * process.energy_scale + bank * (1.0 + ROW_BITS / width)
-    return 8.0 * (bit + process.wire_energy * distance)
+    return 8.0 * (bit * process.sram_energy + process.wire_energy * distance)
 
 
 def area(process: Process, capacity: Any, bandwidth: Any) -> Any:
