@@ -100,7 +100,8 @@ class Point:
         """Logarithms of `METRICS` (m,) at `u` (n,), and their slopes (m, n)."""
         outputs = len(METRICS)
         same = np.broadcast_to(u.astype(np.float32), (outputs, len(u))).T
-        _, *made = self._programs[relax]()([*same, *np.eye(outputs, dtype=np.float32)])
+        told = self._programs[relax]()([*same, *np.eye(outputs, dtype=np.float32)])
+        _, *made = map(np.asarray, told)
         values = np.array([column[0] for column in made[:outputs]], float)
         return values, np.stack(made[outputs:], axis=1).astype(float)
 

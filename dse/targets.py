@@ -91,7 +91,7 @@ def reach(point: Point, targets: Sequence[Constraint], free: Sequence[str]) -> R
     found = minimize(
         lambda x: 0.5 * x @ x, none, jac=lambda x: x, bounds=[(-widest, widest)] * len(none),
         constraints={"type": "ineq", "fun": lambda x: smooth(x)[0], "jac": lambda x: smooth(x)[1]},
-        method="SLSQP", options={"maxiter": 200, "ftol": 1e-9},
+        method="SLSQP", options={"maxiter": 60, "ftol": 1e-6},
     )  # fmt: skip
 
     def room(stretch: float) -> float:
