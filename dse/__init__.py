@@ -6,6 +6,7 @@ from dse.front import Front
 from dse.gathering import Sweep
 from dse.parameter import Parameter
 from dse.readings import Constraint
+from dse.robustness import Robust, robust_front
 from dse.searching import Search, search
 from dse.space import Space
 from dse.sweeping import grid_sweep, sweep, table_sweep
@@ -15,11 +16,13 @@ __all__ = [
     "Front",
     "Options",
     "Parameter",
+    "Robust",
     "Search",
     "Space",
     "Sweep",
     "default_space",
     "grid_sweep",
+    "robust_front",
     "search",
     "sweep",
     "table_sweep",

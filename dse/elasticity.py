@@ -24,7 +24,7 @@ from dse.readings import read
 from hwmodels import Workload, evaluate
 from hwmodels.accelerators.base import Accelerator
 from hwmodels.errors import check_choice
-from hwmodels.quantity import quantities, read_quantities, replace_quantities
+from hwmodels.quantity import multiplied, quantities, read_quantities
 
 NODE_STEP = 0.05
 AGREEING = 0.15  # of the largest elasticity, or of 1
@@ -99,7 +99,7 @@ def sensitivity(
     node = float(read_quantities(chip)[NODE])
     low, high = (quantities(type(chip))[NODE].low, quantities(type(chip))[NODE].high)
     around = [f for f in (1.0 - NODE_STEP, 1.0 + NODE_STEP) if low <= node * f <= high]
-    moved("technology", NODE, node, [(scaled(chip, {NODE: f}), workload, f) for f in around])
+    moved("technology", NODE, node, [(multiplied(chip, {NODE: f}), workload, f) for f in around])
     if larger is not None:
         more = larger.samples / workload.samples
         moved("workload", "batch", workload.samples, [(chip, larger, more)])
@@ -155,12 +155,3 @@ def swings(point: Point, metric: str, change: float) -> pd.DataFrame:
     table = pd.DataFrame({"parameter": point.names, "less": gains[0], "more": gains[1]})
     order = table[["less", "more"]].abs().max(axis=1).sort_values(ascending=False, kind="stable")
     return table.loc[order.index].reset_index(drop=True)
-
-
-def scaled(chip: Accelerator, factors: dict[str, float]) -> Accelerator:
-    """The chip with numbers multiplied by `factors`, by name."""
-    values = read_quantities(chip)
-    changed: Accelerator = replace_quantities(
-        chip, {name: float(values[name]) * factor for name, factor in factors.items()}
-    )
-    return changed

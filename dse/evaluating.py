@@ -17,7 +17,7 @@ from dse.space import Space
 from hwmodels import VARIANTS, InputError
 from hwmodels.evaluate import model
 from hwmodels.fleet.strong import Shares, shares, strong_throughput
-from hwmodels.quantity import structure
+from hwmodels.quantity import multiplied, structure
 from hwmodels.relax import EXACT, Relax
 from hwmodels.workloads.numeric import Operations
 from hwmodels.workloads.workload import Workload
@@ -78,9 +78,13 @@ class Evaluator:
         trace: Trace,
         relax: Relax = EXACT,
         stacked: bool = False,
+        factors: dict[str, Any] | None = None,
     ) -> tuple[dict[str, Any], dict[str, Any]]:
-        """Readings and margins (limits of physics, then budgets) of one design."""
+        """Readings and margins (limits of physics, then budgets) of one design; with `factors` on
+        numbers of its chip, by name."""
         chip, fleet = self.space.build(values, self.static)
+        if factors:
+            chip = multiplied(chip, factors)
         settings: dict[str, Any] = {
             "training": self._training, "runtime": self._options.runtime,
             "residency": self._options.residency, "stacked": stacked,

@@ -12,6 +12,7 @@ from dse.samplers import LARGEST, SAMPLERS
 from dse.space import Space
 from hwmodels import InputError
 from hwmodels.errors import check_choice
+from hwmodels.quantity import ROUNDING
 
 GRID_LIMIT = 100_000_000_000  # designs: some minutes on two cores
 DEFAULT_POINTS = 4
@@ -112,13 +113,15 @@ class Table:
             else:
                 values = pd.to_numeric(given, errors="coerce").to_numpy(float)
                 allowed = f"{p.low:g} to {p.high:g}"
+            low, high = p.ends
+            # A bound that went through float32 may come back just outside.
             with np.errstate(invalid="ignore"):
-                bad = ~((values >= p.ends[0]) & (values <= p.ends[1]))
+                bad = ~((values >= low - ROUNDING * abs(low)) & (values <= high * (1 + ROUNDING)))
             if bad.any():
                 at = int(np.argmax(bad))
                 where = f"table row {rows[at] + 1}, {p.name}"
                 raise InputError(where, given.iloc[at], f"allowed: {allowed}")
-            found[p.name] = values.astype(np.float32)
+            found[p.name] = np.clip(values, low, high).astype(np.float32)
         return found
 
     def sizes(self, structures: list[Structure]) -> list[int]:

@@ -116,6 +116,12 @@ def read_quantities(instance: Any) -> dict[str, Any]:
     return result
 
 
+def multiplied(instance: Any, factors: dict[str, Any]) -> Any:
+    """A copy of `instance` with numbers multiplied by `factors`, by boundary name."""
+    values = read_quantities(instance)
+    return replace_quantities(instance, {name: values[name] * f for name, f in factors.items()})
+
+
 def _replace(instance: Any, tree: dict[str, Any]) -> Any:
     changes = {
         key: _replace(getattr(instance, key), value) if isinstance(value, dict) else value

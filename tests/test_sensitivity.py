@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 from dse.cli.main import main
-from dse.elasticity import interactions, scaled, sensitivity, swings
+from dse.elasticity import interactions, sensitivity, swings
 from dse.point import METRICS, SHARP, Point
 from dse.targets import reach, target
 from hwmodels import VARIANTS, InputError, evaluate, load_workload
-from hwmodels.quantity import read_quantities
+from hwmodels.quantity import multiplied, read_quantities
 from hwmodels.technology import Scale
 
 MLP = load_workload("mlp")
@@ -45,7 +45,7 @@ def of(found, metric, parameter):
 
 
 def test_a_process_as_tabled_changes_no_bit(chip):
-    plain, scale = evaluate(chip, MLP), scaled(chip, {f"scale_{n}": 1.0 for n in ENERGIES})
+    plain, scale = evaluate(chip, MLP), multiplied(chip, {f"scale_{n}": 1.0 for n in ENERGIES})
     for a, b in zip(jax.tree.leaves(plain), jax.tree.leaves(evaluate(scale, MLP)), strict=True):
         np.testing.assert_array_equal(a, b)
 
@@ -124,7 +124,7 @@ def test_swings_are_re_evaluations(point, chip, large):
         ("clock_GHz", 0.9, "less"), ("voltage_V", 1.1, "more"), ("arrays", 0.75, "less"),
         ("rows", 141 / 128, "more"),
     ):  # fmt: skip
-        after = float(evaluate(scaled(chip, {name: factor}), large).power)
+        after = float(evaluate(multiplied(chip, {name: factor}), large).power)
         assert table.loc[name, side] == pytest.approx(after / before - 1, abs=1e-5), name
 
 
@@ -134,7 +134,7 @@ def test_interactions_are_what_pairs_add(point, chip, large):
     names = list(pairs.loc[0, ["parameter_a", "parameter_b"]])
 
     def log(*changed):
-        return math.log(evaluate(scaled(chip, dict.fromkeys(changed, 1.1)), large).throughput)
+        return math.log(evaluate(multiplied(chip, dict.fromkeys(changed, 1.1)), large).throughput)
 
     told = log(*names) - log(names[0]) - log(names[1]) + log()
     assert pairs.loc[0, "gain"] == pytest.approx(told, abs=2e-6)
@@ -144,7 +144,7 @@ def test_interactions_are_what_pairs_add(point, chip, large):
 def test_a_target_is_met_exactly_and_with_least_change(point, chip, large):
     goal = target("power=90")
     found = reach(point, [goal], ["technology"])
-    after = evaluate(scaled(chip, found.factors), large)
+    after = evaluate(multiplied(chip, found.factors), large)
     assert float(after.power) == pytest.approx(90.0, rel=2e-3)
     assert found.metrics["power_W"] <= 90.0 * (1 + 1e-5)
     # Karush, Kuhn and Tucker: logarithms are proportional to slopes, here of the smooth model.

@@ -17,6 +17,7 @@ COMMANDS = {
     "search": "Search spaces for their front by gradient; prices of budgets.",
     "trace": "Print the operations of a training step.",
     "train": "Train the reference MLP.",
+    "robust": "Rank a front's designs by their chance under uncertain technology.",
     "evaluate": "One chip on a workload: time, bound and energy of each operation.",
     "sensitivity": "What a chip's metrics answer to; what must improve to reach a target.",
     "compare": "Two chips on a workload: the difference by operation and by term.",

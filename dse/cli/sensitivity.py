@@ -11,7 +11,7 @@ import pandas as pd
 from dse.breakdown import Breakdown, break_down, chip_name, find_chip, short_name
 from dse.cli.common import human, print_json, print_table, progress_bars
 from dse.cli.evaluate import RUNTIME_HELP
-from dse.elasticity import PAIR_STEP, interactions, scaled, sensitivity, swings
+from dse.elasticity import PAIR_STEP, interactions, sensitivity, swings
 from dse.point import GROUPS, METRICS, Point
 from dse.readings import Constraint
 from dse.remarks import broken_limits
@@ -22,6 +22,7 @@ from hwmodels.accelerators.composed import Composed
 from hwmodels.accelerators.rates import LAUNCH_S
 from hwmodels.errors import check_choice
 from hwmodels.evaluate import RESIDENCY
+from hwmodels.quantity import multiplied
 
 SHOWN, OPERATIONS, PAIRED = 12, 5, 8
 CHANGE = 0.1  # that the tornado shows
@@ -89,7 +90,7 @@ def command(
         reached = None
         if wanted and point is not None:
             reached = reach(point, wanted, free or ("technology",))
-            changed = scaled(design, reached.factors)
+            changed = multiplied(design, reached.factors)
             broken = broken_limits(break_down(chip, changed, traced, **settings))
         taken = break_down(chip_name(chip), design, traced, **settings)
         answer: dict[str, Any] = {

@@ -102,7 +102,7 @@ def three_dimensional(
             getattr(axes, f"set_{name}ticks")(
                 np.log10(ticks), [style.engineering(tick) for tick in ticks]
             )
-            getattr(axes, f"set_{name}label")(_label(objective), labelpad=4)
+            getattr(axes, f"set_{name}label")(axis_label(objective), labelpad=4)
             axis = getattr(axes, f"{name}axis")
             axis.set_pane_color((0.97, 0.97, 0.97))
             axis._axinfo["grid"].update(color=style.GRID, linewidth=0.5)
@@ -183,7 +183,7 @@ def _panel(axes: Any, tables: Tables, joint: pd.DataFrame, x: Objective, y: Obje
         short = high - low < 7  # decades: beyond, minor ticks would only be a grey edge
         axis.set_minor_locator(LogLocator(subs=tuple(range(2, 10))) if short else NullLocator())
         axis.set_minor_formatter(NullFormatter())
-        getattr(axes, f"set_{name}label")(_label(objective))
+        getattr(axes, f"set_{name}label")(axis_label(objective))
     for name, table in tables.items():
         look, part = style.variant_style(name), _thinned(table, POINTS_DRAWN)
         axes.scatter(
@@ -262,5 +262,5 @@ def _legend(figure: Figure, tables: Tables, bottom: float, columns: int) -> None
     )  # fmt: skip
 
 
-def _label(objective: Objective) -> str:
+def axis_label(objective: Objective) -> str:
     return f"{objective.label} ({objective.unit})"

@@ -1,0 +1,142 @@
+"""`dse robust`: which designs of a front stay good if technology is not as tabled."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+import pandas as pd
+
+from dse.cli.common import (
+    constraints,
+    human,
+    named_spaces,
+    print_json,
+    print_table,
+    read_table,
+    whole,
+)
+from dse.evaluating import Options
+from dse.robustness import UNCERTAIN, Robust, robust_front
+from dse.scalability import scalability
+from dse.store import RunFolder, provenance
+from hwmodels import InputError, load_workload
+from hwmodels.accelerators.rates import LAUNCH_S
+from hwmodels.errors import check_choice
+
+SHOWN = 12
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  dse robust runs/found/front.csv --workload mlp-large
+  dse robust runs/found/front.csv my_space.toml --worlds 1000 --out runs/robust"""
+)
+@click.argument("table")
+@click.argument("names", nargs=-1, metavar="[SPACE]...")
+@click.option("--workload", default="mlp", show_default=True, metavar="NAME")
+@click.option("--worlds", default="256", show_default=True, metavar="N",
+              help="Draws of all uncertain constants together.")  # fmt: skip
+@click.option("--seed", default=0, show_default=True, metavar="N")
+@click.option("--objective", "metrics", multiple=True, metavar="METRIC",
+              help="An axis of the front, two to five in all. Default: throughput, power and "
+              "scalability.")  # fmt: skip
+@click.option("--at-most", multiple=True, metavar="METRIC=NUMBER",
+              help="Budget, such as area_mm2=400; may be repeated.")  # fmt: skip
+@click.option("--at-least", multiple=True, metavar="METRIC=NUMBER", help="Likewise, a floor.")
+@click.option("--scalability", "axis", default="s80", show_default=True, metavar="NAME",
+              help="Third axis: s80, n80, strong or efficiency@N.")  # fmt: skip
+@click.option("--runtime", default="graph", show_default=True, metavar="NAME",
+              help="Launch cost between operations: eager, graph or none.")  # fmt: skip
+@click.option("--out", metavar="DIR", help="New folder for the table and the figure.")
+@click.option("--json", "as_json", is_flag=True, help="Print the summary as one JSON object.")
+def command(
+    table: str, names: tuple[str, ...], workload: str, worlds: str, seed: int,
+    metrics: tuple[str, ...], at_most: tuple[str, ...], at_least: tuple[str, ...], axis: str,
+    runtime: str, out: str | None, as_json: bool,
+) -> None:  # fmt: skip
+    """Rank designs by their chance of being non-dominated under uncertain technology.
+
+    TABLE is a front as CSV or parquet, of dse pareto, sweep or search; SPACE the spaces that it
+    was found in, by default those of the variants in it. Energies, leakage, delay, areas, prices
+    and DRAM and link energies are drawn together, log-normal about the model's values with
+    deviations by the confidence in their sources; all designs meet the same draws.
+    """
+    check_choice("--runtime", runtime, LAUNCH_S)
+    if not 0 <= seed < 2**32:
+        raise InputError("--seed", seed, "allowed: 0 to 4294967295")
+    given = read_table("TABLE", table)
+    if not names:
+        if "variant" not in given:
+            raise InputError("TABLE", ", ".join(map(str, given)), "needs a column variant")
+        names = tuple(dict.fromkeys(given["variant"].astype(str)))
+    spaces = named_spaces(names, constraints(at_most, at_least))
+    chosen, trace = scalability(axis), load_workload(workload)
+    chosen.check(trace)
+    options = Options(runtime, scalability=chosen, metrics=metrics)
+    found = robust_front(
+        given, spaces, trace, worlds=whole("--worlds", worlds), seed=seed, options=options
+    )
+    summary = _summary(found) | {"workload": workload, "worlds": len(found.points), "seed": seed}
+    if out:
+        with RunFolder.create(out) as run:
+            run.write_table("robust", found.table)
+            title = f"{trace.name}: {len(found.table):,} designs in {len(found.points):,} worlds"
+            _draw(found, run, title)
+            run.write_manifest(
+                {"command": "robust", "summary": summary, "provenance": provenance()}
+            )
+            summary["run_dir"] = str(run.commit())
+    if as_json:
+        print_json(summary)
+        return
+    _print(found, summary)
+
+
+def _summary(found: Robust) -> dict[str, Any]:
+    chance = found.table["chance"]
+    return {
+        "designs": len(found.table),
+        "sure": int((chance >= 0.95).sum()),
+        "doubtful": int((chance < 0.5).sum()),
+        "uncertain": {name: deviation for name, (deviation, _) in UNCERTAIN.items()},
+        "best": found.table.head(SHOWN).astype(object).where(
+            found.table.head(SHOWN).notna(), None
+        ).to_dict(orient="records"),
+    }  # fmt: skip
+
+
+def _draw(found: Robust, run: RunFolder, title: str) -> None:
+    from dse.plots import style
+    from dse.plots.bands import bands
+
+    first, *others = found.objectives
+    panels = [(x, first, found.band(x.column, first.column)) for x in others[:2]]
+    note = (
+        "Bands: the best of the axis up among designs that are no worse than the axis across. "
+        "Points: designs at their medians."
+    )
+    style.save(bands(found.table, panels, title, note), run.folder / "robust")
+
+
+def _print(found: Robust, summary: dict[str, Any]) -> None:
+    rows = found.table.head(SHOWN)
+    columns: dict[str, Any] = {n: rows[n] for n in ("variant", "design") if n in rows}
+    columns["on the front %"] = 100 * rows["chance"]
+    columns["limits met %"] = 100 * rows["chance_of_limits"]
+    for axis in found.objectives:
+        low, median, high = (
+            rows[f"{axis.column}_{name}"].map(human) for name in ("low", "median", "high")
+        )
+        columns[f"{axis.column} (5 to 95%)"] = median + " (" + low + " to " + high + ")"
+    shown = pd.DataFrame(columns)
+    if "design" in shown:
+        shown["design"] = [f"{number:,}" for number in shown["design"]]
+    print_table(shown, f"The safest of {len(found.table):,} designs, {summary['worlds']:,} worlds")
+    click.echo(
+        f"{summary['sure']:,} designs are on the front in at least 95% of worlds, "
+        f"{summary['doubtful']:,} in less than half."
+    )
+    if "run_dir" in summary:
+        click.echo(f"written: {summary['run_dir']}")
