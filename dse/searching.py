@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import Protocol
 
 import moocore
 import numpy as np
@@ -34,6 +35,20 @@ SAMPLED = 0.1  # of the evaluations, where nothing is known to begin with
 APPROACHING = 0.4  # at most, where no sample meets the limits
 ROUNDED = 1e-3  # a miss that is none
 PATIENCE, TOLERANCE = 6, 1e-3  # rounds that together must add this much to the fronts' volume
+
+
+class Keeper(Protocol):
+    """What `dse.checkpoint.Checkpoint` does."""
+
+    def restore(
+        self, cases: Sequence[StructureSearch], volumes: list[float], boxes: dict[str, Known]
+    ) -> bool:
+        """Put a search where it stood; False if there is nothing."""
+
+    def write(
+        self, cases: Sequence[StructureSearch], volumes: list[float], boxes: dict[str, Known]
+    ) -> None:
+        """Note where it stands."""
 
 
 @dataclass(frozen=True)
@@ -68,13 +83,15 @@ def search(
     options: Options | None = None,
     observe: Observe | None = None,
     progress: Callable[[int, int], None] | None = None,
+    checkpoint: Keeper | None = None,
 ) -> Search:
     """Search spaces for their fronts by gradient, at most `evaluations` in all.
 
     With `start`, designs in a table or the fronts of a sweep of the same spaces, these are
     improved: only structures that hold some of them are searched, and none is lost to a worse.
     `observe(points, evaluations)` is told of every batch: objectives (minimised) of its designs
-    that meet all limits, and how many were evaluated; `progress(done, total)` counts evaluations.
+    that meet all limits, and how many were evaluated; `progress(done, total)` counts evaluations;
+    `checkpoint` (`dse.checkpoint`) is written after every round, and gone on from if it exists.
 
     Raises:
       InputError: too few evaluations for a round of every structure, an unknown optimiser, a
@@ -97,19 +114,22 @@ def search(
     def make(i: int) -> StructureSearch:
         space, static = structures[i]
         engine = evaluator(space, static, workload.training, options)
-        case = StructureSearch(engine, workload, seed + 1000 * i, told, optimizer, learning_rate)
+        return StructureSearch(engine, workload, seed + 1000 * i, told, optimizer, learning_rate)
+
+    def begin_with(i: int) -> None:
         if given is None:
-            case.cost(case.points(int(SAMPLED * share)))
+            cases[i].cost(cases[i].points(int(SAMPLED * share)))
         else:
-            case.adopt(given.columns(space, static))
-        return case
+            cases[i].adopt(given.columns(*structures[i]))
 
     with ThreadPoolExecutor(WORKERS) as pool:  # it compiles
         cases = list(pool.map(make, range(len(structures))))
+        boxes: dict[str, Known] = {}
+        volumes: list[float] = []
+        if checkpoint is None or not checkpoint.restore(cases, volumes, boxes):
+            list(pool.map(begin_with, range(len(structures))))
     if not any(case.archive.size for case in cases):
         _approach(cases, int(APPROACHING * share))
-    boxes: dict[str, Known] = {}
-    volumes: list[float] = []
     while True:
         left = evaluations - sum(case.evaluations for case in cases)
         alive = _alive(cases)
@@ -127,6 +147,8 @@ def search(
             for group, known in zip(stages, map(_joint, alive), strict=True):
                 for steps in group:
                     steps[stage](known)
+        if checkpoint is not None:
+            checkpoint.write(cases, volumes, boxes)
     return _result(cases, options, first, begin)
 
 

@@ -1,6 +1,9 @@
 """`dse search` as a user runs it."""
 
 import json
+import subprocess
+import sys
+import time
 
 import pandas as pd
 import pytest
@@ -97,3 +100,43 @@ def test_an_empty_choice_is_named(run, tmp_path):
     path.write_text('variant = "vector"\n[parameters]\ndram_kind = { choices = [] }\n')
     status, _, err = run(str(path))
     assert (status, "dram_kind.choices: got empty" in err) == (2, True)
+
+
+def killed(folder, *arguments):
+    """Start a search of that folder and kill it as soon as it has noted where it stands."""
+    command = [sys.executable, "-c", "import sys; from dse.cli.main import main; sys.exit(main())"]
+    process = subprocess.Popen(
+        [*command, "search", *arguments, "--out", str(folder)],
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    noted = folder.with_name(folder.name + ".checkpoint")
+    end = time.monotonic() + 60
+    while not noted.exists():
+        assert process.poll() is None
+        assert time.monotonic() < end
+        time.sleep(0.01)
+    process.kill()
+    process.wait()
+
+
+def test_a_killed_search_goes_on_to_the_same_front(tmp_path, capsys):
+    asked = ["systolic", "vector", "--evaluations", "300000", "--seed", "7"]
+    folder = tmp_path / "killed"
+    killed(folder, *asked)
+    assert not folder.exists()
+    assert main(["search", "--resume", str(folder), "--seed", "8"]) == 2
+    assert "--seed" in capsys.readouterr().err
+    assert main(["search", "--resume", str(folder), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["run_dir"] == str(folder)
+    assert main(["search", *asked, "--out", str(tmp_path / "whole")]) == 0
+    for name in ("front.csv", "variant_fronts.csv"):
+        assert (folder / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["killed", "whole"]
+    capsys.readouterr()
+    assert main(["search", "--resume", str(folder)]) == 2
+    assert "finished" in capsys.readouterr().err
+    # A file that was cut short is told from a whole one.
+    noted = tmp_path / "other.checkpoint"
+    noted.write_bytes(b"chipgrad search\n" + bytes(100))
+    assert main(["search", "--resume", str(tmp_path / "other")]) == 2
+    assert "damaged" in capsys.readouterr().err

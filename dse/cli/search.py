@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 from typing import Any
 
 import click
 import pandas as pd
 
+from dse.checkpoint import Checkpoint, Request, reopen
 from dse.cli.common import (
     constraints,
     named_spaces,
@@ -61,63 +63,108 @@ Examples:
 @click.option("--runtime", default="graph", show_default=True, metavar="NAME",
               help="Launch cost between operations: eager, graph or none.")  # fmt: skip
 @click.option("--out", metavar="DIR", help="Run folder to make. Default: runs/search-<time>.")
+@click.option("--resume", metavar="DIR", help="Go on with a search that was killed or interrupted, "
+              "as it was asked for.")  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="Print the summary as one JSON object.")
+@click.pass_context
 def command(
-    names: tuple[str, ...], workload: str, evaluations: str, start: str | None, optimizer: str,
-    learning_rate: float, seed: int, metrics: tuple[str, ...], at_most: tuple[str, ...],
-    at_least: tuple[str, ...], axis: str, runtime: str, out: str | None, as_json: bool,
-) -> None:  # fmt: skip
+    context: click.Context, names: tuple[str, ...], resume: str | None, out: str | None,
+    as_json: bool, **given: Any,
+) -> int:  # fmt: skip
     """Search spaces, files or variants' names, for their Pareto front by gradient.
 
     Many preferences descend together from the best designs known, are rounded to designs that
     can be built, evaluated exactly, and polished over their neighbours. For the best design by
     each axis, budgets that bind are listed with their prices: what a little more of each would
-    buy.
+    buy. Where it stands is noted every second: a search that was killed goes on with --resume, and
+    finds the same front to the bit.
     """
     begin = time.perf_counter()
-    check_choice("--runtime", runtime, LAUNCH_S)
-    if not 0 <= seed < 2**32:
-        raise InputError("--seed", seed, "allowed: 0 to 4294967295")
-    spaces = named_spaces(names, constraints(at_most, at_least))
-    chosen = scalability(axis)
-    trace = load_workload(workload)
-    chosen.check(trace)
-    options = Options(runtime, scalability=chosen, metrics=metrics)
-    settings: dict[str, Any] = {
-        "evaluations": whole("--evaluations", evaluations), "seed": seed, "optimizer": optimizer,
-        "learning_rate": learning_rate,
-    }  # fmt: skip
-    given = None if start is None else read_table("--start", start)
-    with RunFolder.create(out or default_folder("search")) as run:
+    if resume is not None:
+        _refuse_others(context)
+        folder = Path(resume)
+        request = reopen(folder)
+    else:
+        request = _request(names, given)
+        folder = Path(out or default_folder("search"))
+    with RunFolder.create(folder):  # refuses a folder that is there already, or cannot be
+        pass
+    checkpoint = Checkpoint(folder, request)
+    if resume is None:
+        checkpoint.remove()
+    spaces, trace, options = request.spaces, request.workload, request.options
+    try:
         with progress_bars() as progress:
             progress("searching", 0.0)
             found = search(
-                spaces, trace, start=given, options=options, **settings,
+                spaces, trace, start=request.start, options=options, **request.settings,
                 progress=lambda done, total: progress("searching", done / total),
+                checkpoint=checkpoint,
             )  # fmt: skip
             progress("pricing", 0.0)
             priced = _prices(spaces, trace, options, found.front)
+    except KeyboardInterrupt:
+        if not checkpoint.path.exists():
+            raise
+        click.echo(f"dse: interrupted; continue with: dse search --resume {folder}", err=True)
+        return 130
+    summary = _summary(found, priced)
+    summary |= {"run_dir": str(_write(folder, request, found, summary))}
+    checkpoint.remove()
+    summary["wall_s"] = time.perf_counter() - begin
+    if as_json:
+        print_json(summary)
+    else:
+        _print(found, priced, spaces, summary)
+    return 0
+
+
+def _refuse_others(context: click.Context) -> None:
+    """`InputError` for an option beside --resume that would ask for something else."""
+    for name in context.params:
+        typed = context.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE
+        if typed and name not in ("resume", "as_json"):
+            option = "SPACE" if name == "names" else "--" + name.replace("_", "-")
+            raise InputError(option, context.params[name], "not beside --resume: it is kept there")
+
+
+def _request(names: tuple[str, ...], given: dict[str, Any]) -> Request:
+    """What was asked for, checked."""
+    check_choice("--runtime", given["runtime"], LAUNCH_S)
+    if not 0 <= given["seed"] < 2**32:
+        raise InputError("--seed", given["seed"], "allowed: 0 to 4294967295")
+    spaces = named_spaces(names, constraints(given["at_most"], given["at_least"]))
+    chosen, trace = scalability(given["axis"]), load_workload(given["workload"])
+    chosen.check(trace)
+    start = given["start"]
+    return Request(
+        spaces, trace, Options(given["runtime"], scalability=chosen, metrics=given["metrics"]),
+        None if start is None else read_table("--start", start),
+        {
+            "evaluations": whole("--evaluations", given["evaluations"]), "seed": given["seed"],
+            "optimizer": given["optimizer"], "learning_rate": given["learning_rate"],
+        },
+    )  # fmt: skip
+
+
+def _write(folder: Path, request: Request, found: Search, summary: dict[str, Any]) -> Path:
+    """The run folder: tables, figures, manifest."""
+    own = found.variant_fronts
+    with RunFolder.create(folder) as run:
         run.write_table("front", found.front.table)
-        own = found.variant_fronts
         run.write_table("variant_fronts", pd.concat([f.table for f in own.values()]))
         if len(found.front.objectives) == 3:
             draw_front(
                 {v: f.table for v, f in own.items()}, found.front.table, run.folder,
-                title=f"Training {trace.name}: gradient search", budgets=budget_words(spaces),
-                objectives=found.front.objectives,
+                title=f"Training {request.workload.name}: gradient search",
+                budgets=budget_words(request.spaces), objectives=found.front.objectives,
             )  # fmt: skip
-        summary = _summary(found, priced)
         run.write_manifest({
-            "command": "search", "settings": settings, "workload": trace.name,
-            "spaces": [repr(space) for space in spaces], "summary": summary,
+            "command": "search", "settings": request.settings, "workload": request.workload.name,
+            "spaces": [repr(space) for space in request.spaces], "summary": summary,
             "provenance": provenance(),
         })  # fmt: skip
-        folder = run.commit()
-    summary |= {"wall_s": time.perf_counter() - begin, "run_dir": str(folder)}
-    if as_json:
-        print_json(summary)
-        return
-    _print(found, priced, spaces, summary)
+        return run.commit()
 
 
 def _prices(
