@@ -24,7 +24,7 @@ import pandas as pd
 from dse.evaluating import Options
 from dse.job import Job
 from dse.manifest import check_same, describe, rebuild
-from dse.rounds import Known, StructureSearch
+from dse.rounds import NAMED, Known, StructureSearch
 from dse.sampling import Sampled, Table
 from dse.space import Space
 from hwmodels import InputError, Workload
@@ -69,6 +69,8 @@ class Checkpoint:
         for i, (case, state) in enumerate(zip(cases, about["cases"], strict=True)):
             case.gradients, case.candidates = state["gradients"], state["candidates"]
             case.rng.bit_generator.state = state["rng"]
+            names = arrays[f"{i} seen"].tobytes()
+            case.seen = {names[j : j + NAMED] for j in range(0, len(names), NAMED)}
             prefix = f"{i} payload "
             payload = {n.removeprefix(prefix): a for n, a in arrays.items() if n.startswith(prefix)}
             if f"{i} indices" in arrays:
@@ -87,6 +89,7 @@ class Checkpoint:
         arrays: dict[str, np.ndarray] = {}
         states = []
         for i, case in enumerate(cases):
+            arrays[f"{i} seen"] = np.frombuffer(b"".join(case.seen), np.uint8)
             held = case.archive.finish()
             if len(held.indices):
                 arrays |= {f"{i} indices": held.indices, f"{i} points": held.points}

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from hashlib import blake2b
 from typing import NamedTuple
 
 import moocore
@@ -26,12 +27,14 @@ from dse.prices import Nearest, nearest
 from dse.survivors import VALUE, keep
 from hwmodels.workloads.workload import Workload
 
+NAMED = 8  # bytes of a design's hash
 BATCH = 1024  # designs a call of the costing's program
 STARTS = 16  # side by side, in each descent
-EXPLORED, POLISHES = 0.3, 8  # share of a round that explores, and how many steps polish
+STRANGERS = 4  # of those that explore: they start anywhere
+EXPLORED, POLISHES = 0.15, 8  # share of a round that explores, and how many steps polish
 STAGES = 1 + POLISHES + 1  # of a round
 LOOKED = 2  # points of a settling path that are costed
-LENT, OWN = 24, 8  # parents of a step's neighbours: of the variant's front, and of the structure's
+LENT, OWN = 48, 16  # parents of a step's neighbours: of the variant's front, and of the structure's
 LEAST = 4 * STARTS * KEPT  # evaluations of a round: exploring and settling, at their shortest
 TRIED, APPROACH = 8, 64  # relaxed designs near limits that no sample meets, and steps from there
 SNAP = 0.02  # of a range, from where a path is taken to its end
@@ -84,6 +87,7 @@ class StructureSearch:
         self.descent = descent(self.costs, optimizer, learning_rate)
         self.observe = observe
         self.discrete = np.array([p.steps is not None for p in self.parameters])
+        self.seen: set[bytes] = set()  # hashes of the designs costed so far
         self.gradients = self.candidates = 0
 
     @property
@@ -98,13 +102,29 @@ class StructureSearch:
         columns = [np.asarray(p.value(u[:, i])) for i, p in enumerate(self.parameters)]
         return np.stack(columns, axis=1)
 
+    def drawn(self, count: int) -> np.ndarray:
+        """Uniform random designs (n, P)."""
+        u = self.rng.random((count, len(self.parameters)))
+        columns = [np.asarray(p.value(u[:, i])) for i, p in enumerate(self.parameters)]
+        return np.stack(columns, axis=1)
+
     def adopt(self, columns: dict[str, np.ndarray]) -> None:
         """Designs found before, columns by name."""
         self.cost(np.stack([columns[p.name] for p in self.parameters], axis=1))
 
     def cost(self, values: np.ndarray) -> None:
-        """Cost buildable designs (n, P) exactly."""
-        columns = {p.name: values[:, i].astype(np.float32) for i, p in enumerate(self.parameters)}
+        """Cost those of buildable designs (n, P) exactly that are new."""
+        values = values.astype(np.float32)
+        new = []
+        for i, row in enumerate(values):
+            name = blake2b(row, digest_size=NAMED).digest()
+            if name not in self.seen:
+                self.seen.add(name)
+                new.append(i)
+        if not new:
+            return
+        values = values[new]
+        columns = {p.name: values[:, i] for i, p in enumerate(self.parameters)}
         costed = self.costs.table(columns, BATCH)
         keep(self.archive, self.costs, costed, self.candidates + np.arange(len(values)))
         self.candidates += len(values)
@@ -129,9 +149,12 @@ class StructureSearch:
         return [partial(self.explore, steps), *polishes, self.settle, *polishes]
 
     def explore(self, steps: int, known: Known) -> None:
-        """Descend with all numbers free, by preferences spread over the objectives."""
+        """Descend with all numbers free, by preferences spread over the objectives; most start at
+        the best design known for theirs, some anywhere, as a front may have parts not seen yet."""
         weights = self.preferences(STARTS) / known.extent
         begin = known.best(weights)
+        strange = self.rng.permutation(STARTS)[:STRANGERS]
+        begin[strange] = self.drawn(STRANGERS)
         self.descend(Starts(begin, np.zeros(begin.shape, bool), weights, known.ideal), steps)
 
     def settle(self, known: Known) -> None:

@@ -34,7 +34,7 @@ ROUND = (2400, 9600)  # evaluations, at least and at most, of each structure
 SAMPLED = 0.1  # of the evaluations, where nothing is known to begin with
 APPROACHING = 0.4  # at most, where no sample meets the limits
 ROUNDED = 1e-3  # a miss that is none
-PATIENCE, TOLERANCE = 6, 1e-3  # rounds that together must add this much to the fronts' volume
+PATIENCE, TOLERANCE = 6, 1e-5  # rounds that together must add this much to the fronts' volume
 
 
 class Keeper(Protocol):
@@ -79,7 +79,7 @@ def search(
     start: Sweep | pd.DataFrame | None = None,
     seed: int = 0,
     optimizer: str = "adam",
-    learning_rate: float = 0.1,
+    learning_rate: float = 0.3,
     options: Options | None = None,
     observe: Observe | None = None,
     progress: Callable[[int, int], None] | None = None,

@@ -50,7 +50,7 @@ Examples:
               "as a front; only their structures are searched.")  # fmt: skip
 @click.option("--optimizer", default="adam", show_default=True, metavar="NAME",
               help=f"Of optax: {', '.join(OPTIMIZERS)}.")  # fmt: skip
-@click.option("--learning-rate", default=0.1, show_default=True, metavar="RATE")
+@click.option("--learning-rate", default=0.3, show_default=True, metavar="RATE")
 @click.option("--seed", default=0, show_default=True, metavar="N")
 @click.option("--objective", "metrics", multiple=True, metavar="METRIC",
               help="An axis of the front, two to five in all. Default: throughput, power and "
