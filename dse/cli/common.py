@@ -16,10 +16,13 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedCo
 from rich.table import Table
 
 from dse.defaults import default_space
+from dse.evaluating import Options
 from dse.front import Front
 from dse.readings import Constraint
+from dse.scalability import scalability
 from dse.space import Space
-from hwmodels import VARIANTS, InputError
+from hwmodels import VARIANTS, InputError, Workload, load_workload
+from hwmodels.accelerators.rates import LAUNCH_S
 from hwmodels.errors import check_choice
 
 
@@ -72,7 +75,7 @@ def print_table(frame: pd.DataFrame, title: str) -> None:
 
 
 def print_front(front: Front, spaces: Sequence[Space], title: str) -> None:
-    """A front's knee and its best designs by axis, with objectives and parameters."""
+    """A front's knee and its best designs by axis, a column each: objectives and parameters."""
     rows = [{"": "knee", **front.knee().dropna()}]
     for axis in front.objectives:
         label = f"best {axis.label.split(',')[0].lower()}"
@@ -81,7 +84,14 @@ def print_front(front: Front, spaces: Sequence[Space], title: str) -> None:
     shown = dict.fromkeys([*columns, *[name for space in spaces for name in space.names]])
     frame = pd.DataFrame(rows)
     frame["design"] = [f"{number:,}" for number in frame["design"]]  # a name, not a quantity
-    print_table(frame[[name for name in shown if name in frame]], title)
+    names = [name for name in shown if name in frame and name]
+    designs = {label: row for label, (_, row) in zip(frame[""], frame.iterrows(), strict=True)}
+    table = {label: [_or_none(row[name]) for name in names] for label, row in designs.items()}
+    print_table(pd.DataFrame({"": names, **table}, dtype=object), title)
+
+
+def _or_none(value: Any) -> str:
+    return "-" if isinstance(value, float) and value != value else human(value)
 
 
 def human(value: Any) -> str:
@@ -109,6 +119,36 @@ def short(value: float) -> str:
 def print_json(content: dict[str, Any]) -> None:
     """One JSON object on standard output; NaN refused."""
     click.echo(json.dumps(content, allow_nan=False))
+
+
+_FRONT_OPTIONS = (
+    click.option("--objective", "metrics", multiple=True, metavar="METRIC",
+                 help="An axis of the front, two to five in all. Default: throughput, power and "
+                 "scalability."),
+    click.option("--at-most", multiple=True, metavar="METRIC=NUMBER",
+                 help="Budget, such as area_mm2=400; may be repeated."),
+    click.option("--at-least", multiple=True, metavar="METRIC=NUMBER", help="Likewise, a floor."),
+    click.option("--scalability", "axis", default="s80", show_default=True, metavar="NAME",
+                 help="Third axis: s80, n80, strong or efficiency@N."),
+    click.option("--runtime", default="graph", show_default=True, metavar="NAME",
+                 help="Launch cost between operations: eager, graph or none."),
+)  # fmt: skip
+
+
+def front_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The options that say what a front is of: axes, budgets, launch cost."""
+    for option in reversed(_FRONT_OPTIONS):
+        function = option(function)
+    return function
+
+
+def front_request(given: dict[str, Any]) -> tuple[Workload, Options]:
+    """The workload and what `front_options` ask for, checked."""
+    check_choice("--runtime", given["runtime"], LAUNCH_S)
+    axis, workload = scalability(given["axis"]), load_workload(given["workload"])
+    axis.check(workload)
+    metrics = tuple(given["metrics"])
+    return workload, Options(given["runtime"], scalability=axis, metrics=metrics)
 
 
 def constraints(at_most: tuple[str, ...], at_least: tuple[str, ...]) -> tuple[Constraint, ...]:

@@ -9,6 +9,8 @@ import pandas as pd
 
 from dse.cli.common import (
     constraints,
+    front_options,
+    front_request,
     human,
     named_spaces,
     print_json,
@@ -16,13 +18,9 @@ from dse.cli.common import (
     read_table,
     whole,
 )
-from dse.evaluating import Options
 from dse.robustness import UNCERTAIN, Robust, robust_front
-from dse.scalability import scalability
 from dse.store import RunFolder, provenance
-from hwmodels import InputError, load_workload
-from hwmodels.accelerators.rates import LAUNCH_S
-from hwmodels.errors import check_choice
+from hwmodels import InputError
 
 SHOWN = 12
 
@@ -39,22 +37,12 @@ Examples:
 @click.option("--worlds", default="256", show_default=True, metavar="N",
               help="Draws of all uncertain constants together.")  # fmt: skip
 @click.option("--seed", default=0, show_default=True, metavar="N")
-@click.option("--objective", "metrics", multiple=True, metavar="METRIC",
-              help="An axis of the front, two to five in all. Default: throughput, power and "
-              "scalability.")  # fmt: skip
-@click.option("--at-most", multiple=True, metavar="METRIC=NUMBER",
-              help="Budget, such as area_mm2=400; may be repeated.")  # fmt: skip
-@click.option("--at-least", multiple=True, metavar="METRIC=NUMBER", help="Likewise, a floor.")
-@click.option("--scalability", "axis", default="s80", show_default=True, metavar="NAME",
-              help="Third axis: s80, n80, strong or efficiency@N.")  # fmt: skip
-@click.option("--runtime", default="graph", show_default=True, metavar="NAME",
-              help="Launch cost between operations: eager, graph or none.")  # fmt: skip
+@front_options
 @click.option("--out", metavar="DIR", help="New folder for the table and the figure.")
 @click.option("--json", "as_json", is_flag=True, help="Print the summary as one JSON object.")
 def command(
-    table: str, names: tuple[str, ...], workload: str, worlds: str, seed: int,
-    metrics: tuple[str, ...], at_most: tuple[str, ...], at_least: tuple[str, ...], axis: str,
-    runtime: str, out: str | None, as_json: bool,
+    table: str, names: tuple[str, ...], worlds: str, seed: int, out: str | None, as_json: bool,
+    **given: Any,
 ) -> None:  # fmt: skip
     """Rank designs by their chance of being non-dominated under uncertain technology.
 
@@ -63,22 +51,22 @@ def command(
     and DRAM and link energies are drawn together, log-normal about the model's values with
     deviations by the confidence in their sources; all designs meet the same draws.
     """
-    check_choice("--runtime", runtime, LAUNCH_S)
     if not 0 <= seed < 2**32:
         raise InputError("--seed", seed, "allowed: 0 to 4294967295")
-    given = read_table("TABLE", table)
+    designs = read_table("TABLE", table)
     if not names:
-        if "variant" not in given:
-            raise InputError("TABLE", ", ".join(map(str, given)), "needs a column variant")
-        names = tuple(dict.fromkeys(given["variant"].astype(str)))
-    spaces = named_spaces(names, constraints(at_most, at_least))
-    chosen, trace = scalability(axis), load_workload(workload)
-    chosen.check(trace)
-    options = Options(runtime, scalability=chosen, metrics=metrics)
+        if "variant" not in designs:
+            raise InputError("TABLE", ", ".join(map(str, designs)), "needs a column variant")
+        names = tuple(dict.fromkeys(designs["variant"].astype(str)))
+    spaces = named_spaces(names, constraints(given["at_most"], given["at_least"]))
+    trace, options = front_request(given)
+    if out:
+        with RunFolder.create(out):  # refuses a folder that is there already, before the work
+            pass
     found = robust_front(
-        given, spaces, trace, worlds=whole("--worlds", worlds), seed=seed, options=options
+        designs, spaces, trace, worlds=whole("--worlds", worlds), seed=seed, options=options
     )
-    summary = _summary(found) | {"workload": workload, "worlds": len(found.points), "seed": seed}
+    summary = _summary(found) | {"workload": trace.name, "worlds": len(found.points), "seed": seed}
     if out:
         with RunFolder.create(out) as run:
             run.write_table("robust", found.table)

@@ -12,6 +12,8 @@ import pandas as pd
 from dse.checkpoint import Checkpoint, Request, reopen
 from dse.cli.common import (
     constraints,
+    front_options,
+    front_request,
     named_spaces,
     print_front,
     print_json,
@@ -25,13 +27,10 @@ from dse.evaluating import Options, evaluator
 from dse.front import Front, plain
 from dse.plots.fronts import draw_front
 from dse.prices import Price, prices
-from dse.scalability import scalability
 from dse.searching import Search, search
 from dse.space import Space, budget_words
 from dse.store import RunFolder, default_folder, provenance
-from hwmodels import InputError, Workload, load_workload
-from hwmodels.accelerators.rates import LAUNCH_S
-from hwmodels.errors import check_choice
+from hwmodels import InputError, Workload
 
 
 @click.command(
@@ -52,16 +51,7 @@ Examples:
               help=f"Of optax: {', '.join(OPTIMIZERS)}.")  # fmt: skip
 @click.option("--learning-rate", default=0.3, show_default=True, metavar="RATE")
 @click.option("--seed", default=0, show_default=True, metavar="N")
-@click.option("--objective", "metrics", multiple=True, metavar="METRIC",
-              help="An axis of the front, two to five in all. Default: throughput, power and "
-              "scalability.")  # fmt: skip
-@click.option("--at-most", multiple=True, metavar="METRIC=NUMBER",
-              help="Budget, such as area_mm2=400; may be repeated.")  # fmt: skip
-@click.option("--at-least", multiple=True, metavar="METRIC=NUMBER", help="Likewise, a floor.")
-@click.option("--scalability", "axis", default="s80", show_default=True, metavar="NAME",
-              help="Third axis: s80, n80, strong or efficiency@N.")  # fmt: skip
-@click.option("--runtime", default="graph", show_default=True, metavar="NAME",
-              help="Launch cost between operations: eager, graph or none.")  # fmt: skip
+@front_options
 @click.option("--out", metavar="DIR", help="Run folder to make. Default: runs/search-<time>.")
 @click.option("--resume", metavar="DIR", help="Go on with a search that was killed or interrupted, "
               "as it was asked for.")  # fmt: skip
@@ -130,16 +120,13 @@ def _refuse_others(context: click.Context) -> None:
 
 def _request(names: tuple[str, ...], given: dict[str, Any]) -> Request:
     """What was asked for, checked."""
-    check_choice("--runtime", given["runtime"], LAUNCH_S)
     if not 0 <= given["seed"] < 2**32:
         raise InputError("--seed", given["seed"], "allowed: 0 to 4294967295")
     spaces = named_spaces(names, constraints(given["at_most"], given["at_least"]))
-    chosen, trace = scalability(given["axis"]), load_workload(given["workload"])
-    chosen.check(trace)
+    trace, options = front_request(given)
     start = given["start"]
     return Request(
-        spaces, trace, Options(given["runtime"], scalability=chosen, metrics=given["metrics"]),
-        None if start is None else read_table("--start", start),
+        spaces, trace, options, None if start is None else read_table("--start", start),
         {
             "evaluations": whole("--evaluations", given["evaluations"]), "seed": given["seed"],
             "optimizer": given["optimizer"], "learning_rate": given["learning_rate"],

@@ -15,6 +15,8 @@ import click
 from dse import running
 from dse.cli.common import (
     constraints,
+    front_options,
+    front_request,
     named_spaces,
     print_front,
     print_json,
@@ -23,19 +25,16 @@ from dse.cli.common import (
     whole,
 )
 from dse.cluster import cluster
-from dse.evaluating import Options
 from dse.front import plain
 from dse.gathering import Sweep
 from dse.job import Job
 from dse.manifest import check_same, describe
 from dse.plots.fronts import draw_front
 from dse.sampling import DEFAULT_POINTS, Grid, Sampled, Sampling, Table
-from dse.scalability import scalability
 from dse.space import budget_words
 from dse.store import default_folder
 from dse.trial import WORTH, tried
-from hwmodels import InputError, load_workload
-from hwmodels.accelerators.rates import LAUNCH_S
+from hwmodels import InputError
 from hwmodels.errors import check_choice
 
 LINE_S = 5.0  # between lines of progress where there is no terminal
@@ -60,16 +59,7 @@ Examples:
               help="Every combination instead: POINTS values of each parameter, or of one; may "
               "be repeated.")  # fmt: skip
 @click.option("--table", metavar="FILE", help="The designs of a CSV or parquet file instead.")
-@click.option("--objective", "metrics", multiple=True, metavar="METRIC",
-              help="An axis of the front, two to five in all. Default: throughput, power and "
-              "scalability.")  # fmt: skip
-@click.option("--at-most", multiple=True, metavar="METRIC=NUMBER",
-              help="Budget, such as area_mm2=400; may be repeated.")  # fmt: skip
-@click.option("--at-least", multiple=True, metavar="METRIC=NUMBER", help="Likewise, a floor.")
-@click.option("--scalability", "axis", default="s80", show_default=True, metavar="NAME",
-              help="Third axis: s80, n80, strong or efficiency@N.")  # fmt: skip
-@click.option("--runtime", default="graph", show_default=True, metavar="NAME",
-              help="Launch cost between operations: eager, graph or none.")  # fmt: skip
+@front_options
 @click.option("--epsilon", default=0.0, metavar="E",
               help="Approximate front: a design in each box of sides 1 + E.")  # fmt: skip
 @click.option("--keep", default="front", show_default=True, metavar="WHAT",
@@ -168,16 +158,13 @@ def _job(given: dict[str, Any]) -> Job:
 
 
 def _settings(given: dict[str, Any]) -> dict[str, Any]:
-    check_choice("--runtime", given["runtime"], LAUNCH_S)
     check_choice("--keep", given["keep"], ("front", "all"))
     if not 0.0 <= given["epsilon"] <= 1.0:
         raise InputError("--epsilon", given["epsilon"], "allowed: 0 to 1")
-    axis = scalability(given["axis"])
-    workload = load_workload(given["workload"])
-    axis.check(workload)
+    workload, options = front_request(given)
     return {
         "workload": workload,
-        "options": Options(given["runtime"], scalability=axis, metrics=tuple(given["metrics"])),
+        "options": options,
         "keep_all": given["keep"] == "all",
         "epsilon": given["epsilon"],
     }
