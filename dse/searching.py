@@ -14,14 +14,13 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Protocol
 
-import moocore
 import numpy as np
 import pandas as pd
 
 from dse.evaluating import Options, evaluator
 from dse.front import Front, non_dominated
 from dse.gathering import Sweep, joint_front
-from dse.rounds import BEYOND, LEAST, STAGES, Known, Observe, StructureSearch
+from dse.rounds import LEAST, STAGES, Known, Observe, StructureSearch
 from dse.sampling import Table
 from dse.space import Space
 from dse.survivors import as_table
@@ -216,8 +215,7 @@ def _volume(group: Sequence[StructureSearch], boxes: dict[str, Known]) -> float:
     """What a variant's front dominates of the box that its first front spanned, in logarithms."""
     now = _joint(group)
     box = boxes.setdefault(group[0].engine.space.variant, now)
-    scaled = (now.logs - box.ideal) / box.extent
-    return float(moocore.hypervolume(scaled, ref=np.full(scaled.shape[1], BEYOND)))
+    return now.volume(box)
 
 
 def _result(cases: Sequence[StructureSearch], options: Options, first: int, begin: float) -> Search:

@@ -9,7 +9,8 @@ import pytest
 import dse
 from dse.bench import synthetic
 from dse.front import OBJECTIVES, non_dominated
-from hwmodels import InputError, evaluate
+from dse.rounds import Known
+from hwmodels import InputError, evaluate, load_workload
 
 SPACE = dse.Space(
     "vector",
@@ -149,3 +150,26 @@ def test_limits_that_nothing_meets(workload):
     tight = SPACE.with_constraints((dse.Constraint("area_mm2", 1.0),))
     with pytest.raises(InputError, match="no design that meets all"):
         dse.search(tight, workload, evaluations=2500)
+
+
+@pytest.mark.parametrize("objectives", [2, 3, 4, 5])
+def test_volumes_never_fall_as_designs_are_added(objectives):
+    rng = np.random.default_rng(objectives)
+    logs = rng.uniform(0, 1, (300, objectives))
+    box = Known(logs[:, :1], logs[:100])
+    volumes = [Known(logs[:n, :1], logs[:n]).volume(box) for n in (1, 10, 50, 100, 200, 300)]
+    assert np.all(np.diff(volumes) >= 0)
+    assert volumes[-1] > volumes[0] > 0
+    drawn = Known(logs[:, :1], logs).drawn(20, rng)
+    assert drawn.logs.shape == (20, objectives)
+    assert np.isin(drawn.logs[:, 0], logs[:, 0]).all()
+
+
+def test_five_objectives_are_searched():
+    metrics = ("throughput_per_s", "power_W", "scalability_per_s", "area_mm2", "cost_USD")
+    found = dse.search(
+        dse.default_space("vector"), load_workload("mlp"), evaluations=4000,
+        options=dse.Options(metrics=metrics),
+    )  # fmt: skip
+    assert len(found.front.objectives) == 5
+    assert len(found.front) > 100
