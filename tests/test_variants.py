@@ -398,8 +398,10 @@ LIMITS = {"[0].dram.capacity", "[0].dram.edge", "[0].link.edge", "[0].tuning.ove
 SILENT = {
     "systolic": {"[0].accumulator_rows"},
     "in_memory": {"[0].adc_bits", "[0].columns_per_adc"},
-    "sram_only": {"[0].tuning.dram_efficiency", "[0].tuning.overlap"},
-}
+    "sram_only": {
+        "[0].tuning.dram_efficiency", "[0].tuning.overlap", "[0].technology.scale.defect_density",
+    },
+}  # fmt: skip
 
 
 def logs(metrics):
