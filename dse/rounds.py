@@ -32,7 +32,7 @@ BATCH = 1024  # designs a call of the costing's program
 STARTS = 16  # side by side, in each descent
 STRANGERS = 4  # of those that explore: they start anywhere
 EXPLORED, POLISHES = 0.15, 8  # share of a round that explores, and how many steps polish
-STAGES = 1 + POLISHES + 1  # of a round
+DISCRETE = 0.05, 4  # likewise where nothing is continuous: neighbours find more there than slopes
 LOOKED = 2  # points of a settling path that are costed
 LENT, OWN = 48, 16  # parents of a step's neighbours: of the variant's front, and of the structure's
 LEAST = 4 * STARTS * KEPT  # evaluations of a round: exploring and settling, at their shortest
@@ -103,6 +103,7 @@ class StructureSearch:
         self.descent = descent(self.costs, optimizer, learning_rate)
         self.observe = observe
         self.discrete = np.array([p.steps is not None for p in self.parameters])
+        self.settles = not self.discrete.all()
         self.seen: set[bytes] = set()  # hashes of the designs costed so far
         self.gradients = self.candidates = 0
 
@@ -157,12 +158,12 @@ class StructureSearch:
     def stages(self, evaluations: int) -> list[Callable[[Known], None]]:
         """A round of at most `evaluations` (>= `LEAST`), in steps that each take what is then known
         of the variant: another structure's designs may be good in this one too."""
-        steps = max(int(EXPLORED * evaluations) // STARTS - KEPT, KEPT) // KEPT * KEPT
+        explored, polishes = (EXPLORED, POLISHES) if self.settles else DISCRETE
+        steps = max(int(explored * evaluations) // STARTS - KEPT, KEPT) // KEPT * KEPT
         left = evaluations - STARTS * (steps + KEPT)
-        settles = not self.discrete.all()
-        count = (left - settles * STARTS * (KEPT + LOOKED)) // POLISHES
-        polishes = [partial(self.polish, count)] * (POLISHES // 2)
-        return [partial(self.explore, steps), *polishes, self.settle, *polishes]
+        count = (left - self.settles * STARTS * (KEPT + LOOKED)) // polishes
+        half = [partial(self.polish, count)] * (polishes // 2)
+        return [partial(self.explore, steps), *half, *[self.settle] * self.settles, *half]
 
     def explore(self, steps: int, known: Known) -> None:
         """Descend with all numbers free, by preferences spread over the objectives; most start at
@@ -175,8 +176,6 @@ class StructureSearch:
 
     def settle(self, known: Known) -> None:
         """Descend from designs of the front towards the ideal, what is discrete held."""
-        if self.discrete.all():
-            return
         values, logs = self.known().drawn(STARTS, self.rng)
         weights = 1.0 / np.maximum(logs - known.ideal, LEAST_SHARE * known.extent)
         weights /= (weights * known.extent).sum(axis=1, keepdims=True)

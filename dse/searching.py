@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from typing import Protocol
 
 import numpy as np
@@ -20,7 +21,7 @@ import pandas as pd
 from dse.evaluating import Options, evaluator
 from dse.front import Front, non_dominated
 from dse.gathering import Sweep, joint_front
-from dse.rounds import LEAST, STAGES, Known, Observe, StructureSearch
+from dse.rounds import LEAST, Known, Observe, StructureSearch
 from dse.sampling import Table
 from dse.space import Space
 from dse.survivors import as_table
@@ -121,34 +122,46 @@ def search(
         else:
             cases[i].adopt(given.columns(*structures[i]))
 
-    with ThreadPoolExecutor(WORKERS) as pool:  # it compiles
+    with ThreadPoolExecutor(WORKERS) as pool:  # what compiles
         cases = list(pool.map(make, range(len(structures))))
         boxes: dict[str, Known] = {}
         volumes: list[float] = []
         if checkpoint is None or not checkpoint.restore(cases, volumes, boxes):
             list(pool.map(begin_with, range(len(structures))))
-    if not any(case.archive.size for case in cases):
-        _approach(cases, int(APPROACHING * share))
-    while True:
-        left = evaluations - sum(case.evaluations for case in cases)
-        alive = _alive(cases)
-        if progress is not None:
-            progress(evaluations - left, evaluations)
-        volumes.append(sum(_volume(group, boxes) for group in alive))
-        flat = len(volumes) > PATIENCE and volumes[-1] < volumes[-1 - PATIENCE] + TOLERANCE
-        count = sum(map(len, alive))
-        if flat or left < LEAST * count:
-            break
-        size = int(np.clip(evaluations // (ROUNDS * count), *ROUND))
-        each = left // max(left // (size * count), 1) // count
-        stages = [[case.stages(each) for case in group] for group in alive]
-        for stage in range(STAGES):
-            for group, known in zip(stages, map(_joint, alive), strict=True):
-                for steps in group:
-                    steps[stage](known)
-        if checkpoint is not None:
-            checkpoint.write(cases, volumes, boxes)
+        if not any(case.archive.size for case in cases):
+            _approach(cases, int(APPROACHING * share))
+        while True:
+            left = evaluations - sum(case.evaluations for case in cases)
+            alive = _alive(cases)
+            if progress is not None:
+                progress(evaluations - left, evaluations)
+            volumes.append(sum(_volume(group, boxes) for group in alive))
+            flat = len(volumes) > PATIENCE and volumes[-1] < volumes[-1 - PATIENCE] + TOLERANCE
+            count = sum(map(len, alive))
+            if flat or left < LEAST * count:
+                break
+            size = int(np.clip(evaluations // (ROUNDS * count), *ROUND))
+            _round(alive, left // max(left // (size * count), 1) // count, pool)
+            if checkpoint is not None:
+                checkpoint.write(cases, volumes, boxes)
     return _result(cases, options, first, begin)
+
+
+def _round(alive: list[list[StructureSearch]], each: int, pool: ThreadPoolExecutor) -> None:
+    """A round of all structures, `each` evaluations in every one. They meet at each stage."""
+    stages = [[case.stages(each) for case in group] for group in alive]
+    for stage in range(max(len(steps) for group in stages for steps in group)):
+        due = [
+            partial(steps[stage], known)
+            for group, known in zip(stages, map(_joint, alive), strict=True)
+            for steps in group
+            if stage < len(steps)
+        ]
+        if stage:
+            for step in due:
+                step()
+        else:  # the longest, and the first time it compiles
+            list(pool.map(lambda step: step(), due))
 
 
 def _one_at_a_time(observe: Observe) -> Observe:

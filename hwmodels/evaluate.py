@@ -23,10 +23,12 @@ from hwmodels.accelerators.work import (
 from hwmodels.errors import InputError, check_choice
 from hwmodels.fleet.scaling import Fleet, fleet_metrics, ports_margin
 from hwmodels.metrics import Metrics
+from hwmodels.mixture import mixed
 from hwmodels.parts import die
 from hwmodels.quantity import check_quantities
 from hwmodels.relax import EXACT, MODES, Relax
 from hwmodels.workloads.numeric import RESIDENT_ROLES, Operations
+from hwmodels.workloads.scenario import Mixture, Scenario
 from hwmodels.workloads.workload import Workload
 
 RESIDENCY = ("warm", "cold")
@@ -69,10 +71,7 @@ def evaluate(
     check_choice("relax.mode", relax.mode, MODES)
     check_choice("runtime", runtime, LAUNCH_S)
     check_choice("residency", residency, RESIDENCY)
-    labels = tuple(
-        (kind, tuple((r.name, r.phase, r.count) for r in workload.rows if r.kind == kind))
-        for kind in ("contraction", "vector", "movement")
-    )
+    labels = _labels(workload)
     operations, chip = chip.operations(workload, residency), chip.bare
     # Whole numbers left as `int` would compile once more.
     chip, fleet = jax.tree.map(lambda x: float(x) if isinstance(x, int) else x, (chip, fleet))
@@ -82,10 +81,25 @@ def evaluate(
     )  # fmt: skip
 
 
+def _labels(workload: Workload) -> tuple[Any, ...]:
+    """What rows are called, by kind; of a scenario, a tuple a part, counted by unit."""
+    if isinstance(workload, Scenario):
+        return tuple(
+            tuple((kind, tuple((f"{part.workload.name}: {name}", phase, part.runs * count)
+                               for name, phase, count in labels))
+                  for kind, labels in _labels(part.workload))
+            for part in workload.parts
+        )  # fmt: skip
+    return tuple(
+        (kind, tuple((r.name, r.phase, r.count) for r in workload.rows if r.kind == kind))
+        for kind in ("contraction", "vector", "movement")
+    )
+
+
 @functools.partial(jax.jit, static_argnames=("training", "runtime", "residency", "labels"))
 def _evaluate(
     chip: Accelerator,
-    operations: Operations,
+    operations: Operations | Mixture,
     fleet: Fleet,
     relax: Relax,
     *,
@@ -102,7 +116,7 @@ def _evaluate(
 
 def model(
     chip: Accelerator,
-    operations: Operations,
+    operations: Operations | Mixture,
     fleet: Fleet,
     relax: Relax = EXACT,
     *,
@@ -117,6 +131,11 @@ def model(
     With `labels` None the rows of single operations are left out of the result and the sums
     run as a scan.
     """
+    if isinstance(operations, Mixture):
+        return _mixture(
+            chip, operations, fleet, relax,
+            runtime=runtime, residency=residency, labels=labels, stacked=stacked,
+        )  # fmt: skip
     totals = operations.totals
     # Numbers that a caller left as Python floats become arrays once, here.
     chip, fleet = jax.tree.map(lambda x: jnp.asarray(x, jnp.result_type(float)), (chip, fleet))
@@ -177,6 +196,21 @@ def model(
         scaling=scaled["scaling"],
         labels=labels or (),
     )
+
+
+def _mixture(
+    chip: Accelerator, mixture: Mixture, fleet: Fleet, relax: Relax, *,
+    labels: tuple[Any, ...] | None, **settings: Any,
+) -> Metrics:  # fmt: skip
+    """Part by part; `labels` are a tuple a part."""
+    found = [
+        model(
+            chip, part, fleet, relax, training=training,
+            labels=None if labels is None else labels[i], **settings,
+        )
+        for i, (part, training) in enumerate(zip(mixture.parts, mixture.training, strict=True))
+    ]  # fmt: skip
+    return mixed(mixture, found)
 
 
 def _with_backward(ask: Any, rates: Rates) -> Any:

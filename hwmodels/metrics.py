@@ -10,7 +10,7 @@ import jax
 import numpy as np
 import pandas as pd
 
-from hwmodels.fleet.scaling import Scaling
+from hwmodels.fleet.scaling import MixedScaling, Scaling
 
 
 @functools.partial(
@@ -62,7 +62,7 @@ class Metrics:
     work_terms: dict[str, Any]
     resident: dict[str, Any]
     operations: dict[str, Any]
-    scaling: Scaling
+    scaling: Scaling | MixedScaling
     labels: tuple[tuple[str, tuple[tuple[str, str, float], ...]], ...] = ()
 
     def __repr__(self) -> str:

@@ -29,6 +29,7 @@ from hwmodels.accelerators.rates import LAUNCH_S
 from hwmodels.errors import check_choice
 from hwmodels.evaluate import RESIDENCY
 from hwmodels.fleet.network import TOPOLOGIES
+from hwmodels.workloads.scenario import Scenario
 
 ENERGY_UNITS = ((1.0, "J"), (1e3, "mJ"), (1e6, "uJ"), (1e9, "nJ"))
 RUNTIME_HELP = (
@@ -167,10 +168,12 @@ def _show(found: Breakdown, conditions: str, about: dict[str, Any]) -> None:
     area = amount(about["area_mm2"], "mm2")
     if whole := about["whole_die_area_mm2"]:
         area += f" enabled; {amount(whole, 'mm2')} with what is disabled on the die"
+    served = found.workload
+    unit, step = (served.unit,) * 2 if isinstance(served, Scenario) else ("sample", "step")
     for label, value in (
-        ("throughput", f"{short(about['throughput_per_s'])} samples/s"),
-        ("time of a step", amount(found.totals["time"], "s")),
-        ("energy of a step", amount(found.totals["energy"], "J")),
+        ("throughput", f"{short(about['throughput_per_s'])} {unit}s/s"),
+        (f"time of a {step}", amount(found.totals["time"], "s")),
+        (f"energy of a {step}", amount(found.totals["energy"], "J")),
         ("power, step average", amount(about["power_W"], "W")),
         ("peak power", amount(about["peak_power_W"], "W")),
         ("die area", area),

@@ -31,6 +31,7 @@ from hwmodels.fleet.sizing import DIMENSIONS
 from hwmodels.fleet.step import PlanMetrics, evaluate_plan
 from hwmodels.quantity import quantities
 from hwmodels.workloads.attention import fuse_attention
+from hwmodels.workloads.scenario import single
 from hwmodels.workloads.workload import Workload
 
 IDEAL = "ideal"
@@ -79,7 +80,7 @@ def evaluate_fleet(
 ) -> None:  # fmt: skip
     """Evaluate, print, and with `out` write tables and the scaling plot; `chip`: as it was named
     on the command line."""
-    if not workload.training:
+    if not single(workload, "--chips").training:
         raise InputError("--workload", workload.name, "allowed with --chips: a training step")
     check_choice("--topology", request.topology, TOPOLOGIES)
     check_choice("--software", request.software, SOFTWARE)

@@ -46,6 +46,7 @@ from hwmodels.quantity import quantities, quantity, structure
 from hwmodels.relax import Relax
 from hwmodels.technology import Process
 from hwmodels.workloads.numeric import Contractions, Operations
+from hwmodels.workloads.scenario import single
 from hwmodels.workloads.workload import Workload
 
 
@@ -73,7 +74,7 @@ class Composed(Accelerator):
         """
         for level in self.levels:
             level.check()
-        return attach(self, workload, residency)
+        return attach(self, single(workload, "a composed chip"), residency)
 
     @property
     def bare(self) -> Composed:
@@ -89,7 +90,8 @@ class Composed(Accelerator):
         operation. Where numbers change, the mappings stay; a tile that then overflows its level
         shows as a negative `buffer` margin.
         """
-        return dataclasses.replace(self, mappings=find(self, workload, residency, progress))
+        found = find(self, single(workload, "a composed chip"), residency, progress)
+        return dataclasses.replace(self, mappings=found)
 
     def instances(self, index: int) -> Any:
         """How many of the level there are."""

@@ -91,6 +91,23 @@ class Scaling:
         return joins * kept + (1.0 - joins) / chips
 
 
+@functools.partial(jax.tree_util.register_dataclass, data_fields=["parts", "times"], meta_fields=[])
+@dataclass(frozen=True)
+class MixedScaling:
+    """As `Scaling`, of a chip that serves several workloads in turn, `times` [s] each in a unit."""
+
+    parts: tuple[Any, ...]
+    times: tuple[Any, ...]
+
+    def efficiency(self, chips: Any, relax: Relax = EXACT) -> Any:
+        """Weak-scaling efficiency at `chips`: chip time of a unit, over that in the fleet."""
+        stretched = [
+            t / part.efficiency(chips, relax)
+            for part, t in zip(self.parts, self.times, strict=True)
+        ]
+        return sum(self.times) / sum(stretched)
+
+
 def ports_margin(fleet: Fleet, link: Link) -> Any:
     """Relative room in links: a ring or torus of d dimensions takes 2 d on every chip, a fully
     connected fleet one to every other chip, one with switches one at least."""

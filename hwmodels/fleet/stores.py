@@ -13,6 +13,7 @@ import math
 from typing import Any, NamedTuple
 
 from hwmodels.workloads.operation import Operation, Tensor, Widths
+from hwmodels.workloads.scenario import single
 from hwmodels.workloads.workload import Workload
 
 
@@ -67,6 +68,7 @@ class Stores(NamedTuple):
 
 def stores(workload: Workload, width: float | Widths) -> Stores:
     """Memory of `workload` with activations and working copies at an accelerator's `widths`."""
+    workload = single(workload, "a parallel plan")
     stored = {role: [t for t in workload.footprints if t.role == role] for role in _ROLES}
     parameters = sum(t.elements for t in stored["parameter"])
     each = 8.0 * max(parameters, 1.0)

@@ -20,9 +20,10 @@ from hwmodels.accelerators.base import Accelerator
 from hwmodels.evaluate import model
 from hwmodels.fleet.marks import marked
 from hwmodels.fleet.partition import Cut, contraction_part, resident_totals, vector_part
-from hwmodels.fleet.scaling import Fleet
+from hwmodels.fleet.scaling import Fleet, Scaling
 from hwmodels.relax import EXACT, Relax
 from hwmodels.workloads.numeric import Operations
+from hwmodels.workloads.scenario import single
 from hwmodels.workloads.workload import Workload
 
 
@@ -36,7 +37,7 @@ class Shares(NamedTuple):
 
 def shares(chip: Accelerator, workload: Workload, residency: str = "warm") -> Shares:
     """The parts of `workload` on 1, 2, 4, ... chips, up to one sample each, as `chip` stores it."""
-    operations = chip.operations(workload, residency)
+    operations = chip.operations(single(workload, "strong scaling"), residency)
     counts = 2.0 ** np.arange(int(np.log2(max(workload.samples, 1.0))) + 1)
     parts = [_part(workload, chip, operations, np.ceil(workload.samples / n)) for n in counts]
     stacked = jax.tree.map(lambda *leaves: np.stack([np.float32(x) for x in leaves]), *parts)
@@ -75,6 +76,7 @@ def strong_throughput(
     def better(best: Any, part: tuple[Any, Operations]) -> tuple[Any, None]:
         chips, operations = part
         scaling = model(chip, operations, fleet, relax, **options).scaling
+        assert isinstance(scaling, Scaling)
         alone = chips <= 1.0
         joins = jnp.where(alone, 1.0, scaling.joins(chips, relax))
         waiting = jnp.where(alone, 0.0, scaling.waiting(jnp.maximum(chips, 2.0), relax))

@@ -15,12 +15,14 @@ from jax.extend.core import Literal
 from hwmodels.workloads.loops import body_links, trip_count, where
 from hwmodels.workloads.primitives import (
     LAYOUT_CHANGES,
+    SCATTERS,
     STRUCTURE,
     VIEWS,
     Cost,
     call_label,
     cost_of,
     is_relabelling,
+    is_window,
     made,
     touched,
 )
@@ -141,7 +143,7 @@ class Flattener:
             results = self.inline(jaxpr, consts, refs)
             self._label = label
             return results
-        if name in VIEWS or is_relabelling(eqn):
+        if name in VIEWS or is_relabelling(eqn) or is_window(eqn):
             self.coverage.setdefault(name, "rule")
             return self._view(eqn, refs)
         return self._primitive(eqn, refs)
@@ -177,7 +179,8 @@ class Flattener:
         label = self._label if cost.category != "contraction" else ""
         operator = self._append(name, cost, inputs, [v.aval for v in eqn.outvars], space, label)
         results = [whole(value) for value in operator.outputs]
-        written = made(name, eqn)
+        # A constant has to be written whole before anything is put into it.
+        written = None if name in SCATTERS and refs[0].value.constant else made(name, eqn)
         if written is not None:  # updated in place: the tensor is whole, the write is not
             value = operator.outputs[0]
             whole_tensor = self.new_value(eqn.outvars[0].aval, depends=(value,))

@@ -94,6 +94,7 @@ MOVEMENT = frozenset(
     )
 )
 _SCATTER_ADD = frozenset(_names("scatter-add scatter_add scatter-sub scatter_sub"))
+SCATTERS = _SCATTER_ADD | {name for name in MOVEMENT if name.startswith("scatter")}
 
 
 @dataclass(frozen=True)
@@ -162,12 +163,16 @@ def touched(name: str, eqn: Any, position: int, elements: float) -> float:
         return min(elements, _size(eqn.outvars[0]))
     if name == "dynamic_update_slice" and position == 0:
         return 0.0  # updated in place, as XLA does for loop-carried and donated buffers
+    if name in SCATTERS and position == 0:
+        return min(elements, _size(eqn.invars[2]))  # likewise; what is added to is read
     return elements
 
 
 def made(name: str, eqn: Any) -> float | None:
     """Elements that a movement primitive writes where they are fewer than its result's."""
-    return _size(eqn.invars[1]) if name == "dynamic_update_slice" else None
+    if name == "dynamic_update_slice":
+        return _size(eqn.invars[1])
+    return min(_size(eqn.invars[2]), _size(eqn.outvars[0])) if name in SCATTERS else None
 
 
 def _contraction(shape: ContractionShape) -> Cost:
@@ -198,6 +203,16 @@ def is_relabelling(eqn: Any) -> bool:
     if eqn.primitive.name not in ("convert_element_type", "bitcast_convert_type"):
         return False
     return bool(eqn.invars[0].aval.dtype == eqn.outvars[0].aval.dtype)
+
+
+def is_window(eqn: Any) -> bool:
+    """A `dynamic_slice` that is one contiguous piece, such as a layer of a stack: it is read where
+    it lies. Whole in all axes behind the last that it cuts, one long in those before."""
+    if eqn.primitive.name != "dynamic_slice":
+        return False
+    pairs = list(zip(eqn.params["slice_sizes"], eqn.invars[0].aval.shape, strict=True))
+    cut = max((i for i, (size, full) in enumerate(pairs) if size != full), default=0)
+    return all(size == 1 for size, _ in pairs[:cut])
 
 
 def call_label(eqn: Any, jaxpr: Any) -> str:

@@ -120,9 +120,13 @@ def assign_roles(
         for source in _sources(ref.value)
     }
     replaced = set(state.values())
+    # Beside parameters that were named, what inference hands on is a cache.
+    handed_on = bool(parameters) and "backward" not in phases
     for number, (leaf, value) in enumerate(zip(inputs, program.inputs, strict=True)):
         if leaf.path[0].idx in parameters:
             roles[value.index] = "parameter"
+        elif number in replaced and handed_on:
+            roles[value.index] = "activation"
         elif number in replaced:
             roles[value.index] = "parameter" if value.index in early else "optimizer_state"
         else:

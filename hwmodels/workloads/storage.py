@@ -25,14 +25,14 @@ def storage(assembler: Assembler) -> Storage:
     """Sum inputs and gradients by width; activations at the moment when most is alive."""
     roles, program = assembler.roles, assembler.program
     totals: dict[str, Counter[_Width]] = {
-        role: Counter() for role in ("input", "parameter", "optimizer_state")
+        role: Counter() for role in ("input", "parameter", "optimizer_state", "activation")
     }
     stored = [*program.inputs, *(v for v in program.constants if v.elements > 1)]
     for value in stored:
         totals[roles[value.index]][value.bits, value.floating] += value.elements  # type: ignore[assignment]
     made, last = _gradients(assembler)
     totals["gradient"] = made
-    totals["activation"] = _peak(assembler, "activation")
+    totals["activation"] += _peak(assembler, "activation")
     footprints = tuple(
         Tensor(role, float(elements), bits, floating)
         for role, widths in totals.items()
@@ -67,10 +67,13 @@ def _peak(assembler: Assembler, role: str) -> Counter[_Width]:
     for ref in assembler.program.outputs:
         last_use[ref.value.index] = end
     events: list[tuple[int, int, Value]] = []
+    given = {value.index for value in assembler.program.inputs}
     for number in range(end):
         seen: set[int] = set()
         for value in assembler.written(number):
             whole = _stacked(value)
+            if _root(whole).index in given:  # written where it came in
+                continue
             if assembler.roles[whole.index] == role and whole.index not in seen:
                 seen.add(whole.index)
                 events.append((number, 0, whole))
@@ -85,6 +88,13 @@ def _peak(assembler: Assembler, role: str) -> Counter[_Width]:
         if now > most:
             most, peak = now, Counter({width: n for width, n in alive.items() if n > 0})
     return peak
+
+
+def _root(value: Value) -> Value:
+    """The first tensor whose role `value` shares."""
+    while value.origin is not None:
+        value = value.origin
+    return value
 
 
 def _stacked(value: Value) -> Value:

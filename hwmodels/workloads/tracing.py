@@ -11,6 +11,7 @@ from jax.interpreters import partial_eval
 from jax.tree_util import tree_flatten_with_path
 
 from hwmodels.errors import InputError, check_choice
+from hwmodels.workloads.arguments import prepare
 from hwmodels.workloads.assemble import Assembler, merge_equal
 from hwmodels.workloads.flatten import Flattener, TripCounts
 from hwmodels.workloads.fusion import fuse
@@ -47,7 +48,8 @@ def trace(
     Args:
       fn: any JAX function; a train step takes and returns its state, as in
         `(state, batch) -> (state, loss)` or `(params, opt, x, y) -> (params, opt, loss)`.
-      example_args: arrays or `jax.ShapeDtypeStruct`; only shapes and types are used.
+      example_args: arrays or `jax.ShapeDtypeStruct`, of which only shapes and types are used, in
+        any pytree; other leaves, and modules of flax.nnx, are passed on as they are.
       name: name of the workload; default: the function's.
       samples: samples per step; default: the common leading dimension of the arguments that are
         neither state nor parameters.
@@ -64,8 +66,8 @@ def trace(
     Raises:
       InputError: no samples to be found, a `while` without a trip count, an unknown name.
     """
-    shapes = jax.tree.map(_shape, example_args)
-    closed, out_shapes = jax.make_jaxpr(fn, return_shape=True)(*shapes)
+    arrays, shapes = prepare(fn, example_args)
+    closed, out_shapes = jax.make_jaxpr(arrays, return_shape=True)(*shapes)
     inputs = [Leaf(path, aval) for path, aval in tree_flatten_with_path(shapes)[0]]
     outputs = [Leaf(path, aval) for path, aval in tree_flatten_with_path(out_shapes)[0]]
     live, _ = partial_eval.dce_jaxpr(closed.jaxpr, [True] * len(outputs), instantiate=True)
@@ -80,7 +82,7 @@ def trace(
 
     phases = phases_of(program)
     state = match_state(inputs, outputs, program, phases)
-    chosen = parameter_arguments(len(example_args), bool(state), parameters)
+    chosen = parameter_arguments(len(shapes), bool(state), parameters)
     roles = assign_roles(program, phases, inputs, state, chosen)
     batch = batch_size(inputs, roles, program.inputs, samples)
     groups = fuse(program, phases, fused)
@@ -116,12 +118,6 @@ def trace(
         coverage=dict(sorted(program.coverage.items())),
         notes=tuple(notes),
     )
-
-
-def _shape(leaf: Any) -> jax.ShapeDtypeStruct:
-    if isinstance(leaf, jax.ShapeDtypeStruct):
-        return leaf
-    return jax.eval_shape(lambda x: x, leaf)
 
 
 def _checked_densities(

@@ -17,6 +17,7 @@ fused kernels do. Blocks are one `scan`, so that a thousand layers trace like on
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from dataclasses import dataclass
 from typing import Any
@@ -26,6 +27,9 @@ import jax.numpy as jnp
 import optax
 
 from hwmodels.errors import InputError
+from hwmodels.workloads.networks.decoder import DecoderConfig, decoder
+from hwmodels.workloads.networks.network import Network
+from hwmodels.workloads.settings import Settings
 from hwmodels.workloads.tracing import trace
 from hwmodels.workloads.workload import Workload
 
@@ -175,6 +179,44 @@ def gpt(config: GptConfig, sequences: int = 1, max_global_batch: float = 65536) 
     )  # fmt: skip
 
 
-# Table 2.1 of Brown et al., 2020; the vocabulary of GPT-2 padded as Megatron-LM does.
+# Radford et al., 2019, table 2; the largest with its vocabulary padded as Megatron-LM does.
 GPT2_XL = GptConfig("gpt2-xl", 48, 1600, 25, sequence=1024, vocabulary=50304)
+GPT2 = tuple(
+    GptConfig(name, layers, hidden, heads, sequence=1024, vocabulary=50257)
+    for name, layers, hidden, heads in (
+        ("gpt2", 12, 768, 12), ("gpt2-medium", 24, 1024, 16), ("gpt2-large", 36, 1280, 20),
+    )
+)  # fmt: skip
+# Table 2.1 of Brown et al., 2020; the vocabulary padded likewise.
 GPT3_175B = GptConfig("gpt3-175b", 96, 12288, 96)
+GPT3 = tuple(
+    GptConfig(name, layers, hidden, heads)
+    for name, layers, hidden, heads in (
+        ("gpt3-125m", 12, 768, 12), ("gpt3-1.3b", 24, 2048, 16), ("gpt3-6.7b", 32, 4096, 32),
+        ("gpt3-13b", 40, 5120, 40),
+    )
+)  # fmt: skip
+
+
+def as_decoder(config: GptConfig) -> DecoderConfig:
+    """The same network for prefill and decode: products of q, k and v are three."""
+    return DecoderConfig(
+        config.name, config.layers, config.hidden, config.heads, groups=config.heads,
+        feedforward=config.feedforward or 4 * config.hidden, vocabulary=config.vocabulary,
+        positions=config.positions * config.sequence, gated=False, biases=config.biases,
+        tied=config.tied,
+    )  # fmt: skip
+
+
+def _network(config: GptConfig) -> Network:
+    def build(settings: Settings) -> Workload:
+        if settings.mode != "train":
+            return decoder(as_decoder(config), settings)
+        trained = dataclasses.replace(config, sequence=settings.sequence or config.sequence)
+        return gpt(trained, sequences=settings.batch or 1)
+
+    defaults = {"batch": 1, "sequence": config.sequence, "context": config.sequence}
+    return Network(config.name, ("train", "prefill", "decode"), defaults, build)
+
+
+NETWORKS = tuple(map(_network, (*GPT2, GPT2_XL, *GPT3, GPT3_175B)))
