@@ -1,9 +1,9 @@
 """Arguments of traced functions: arrays become shapes, everything else stays what it is.
 
 Modules of libraries hold more than arrays: equinox's are pytrees with functions as leaves,
-flax.nnx's are objects that a step changes in place. Leaves that are no arrays are kept aside; nnx objects are
-split into their state, which the function is taken to return, as it would had it been written
-without side effects.
+flax.nnx's are objects that a step changes in place. Leaves that are no arrays are kept aside;
+nnx objects are split into their state, which the function is taken to return, as it would had
+it been written without side effects.
 """
 
 from __future__ import annotations
