@@ -228,7 +228,7 @@ def test_every_primitive_is_accounted_for() -> None:
 
     key = jax.eval_shape(lambda: jax.random.key(0))
     workload = trace(mixed, shape(7, 5), key, parameters=(), samples=7)
-    expected = {"sort": "elements", "cumsum": "elements", "argmax": "elements"}
+    expected = {"sort": "rule", "qr": "rule", "cumsum": "elements", "argmax": "elements"}
     expected |= {"random_bits": "elements", "add": "rule"}
     assert expected.items() <= workload.coverage.items()
     uncosted = [name for name, how in workload.coverage.items() if how == "uncosted"]

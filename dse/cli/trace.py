@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -91,6 +92,7 @@ def command(
         rows = frame.to_dict(orient="records")
         print_json({
             "workload": text, **totals, "coverage": traced.coverage, "notes": list(traced.notes),
+            "collectives": [dataclasses.asdict(found) for found in traced.collectives],
             "rows": rows, **({"run_dir": folder} if folder else {}),
         })  # fmt: skip
         return
@@ -100,6 +102,11 @@ def command(
     print_table(frame[columns], f"{text}, one step: {summary}")
     for note in traced.notes:
         click.echo(f"note: {note}")
+    for found in traced.collectives:
+        click.echo(
+            f"between chips: {found.count:g} x {found.kind} of {human(found.bytes)} bytes a chip "
+            f"over {', '.join(found.axes)} ({found.chips} chips), {found.phase}"
+        )
     click.echo(_covered(traced.coverage))
     for written in filter(None, (out, exported, folder)):
         click.echo(f"written: {written}")
@@ -132,11 +139,13 @@ def _covered(coverage: dict[str, str]) -> str:
     """How primitives were costed, in a line."""
     kinds = {
         kind: [name for name, how in coverage.items() if how == kind]
-        for kind in ("rule", "elements", "uncosted")
+        for kind in ("rule", "elements", "fleet", "uncosted")
     }
     said = [f"{len(kinds['rule'])} primitives costed by rule"]
     if kinds["elements"]:
         said.append(f"by their elements: {', '.join(kinds['elements'])}")
+    if kinds["fleet"]:
+        said.append(f"between chips: {', '.join(kinds['fleet'])}")
     if kinds["uncosted"]:
         said.append(f"NOT COSTED: {', '.join(kinds['uncosted'])}")
     return f"coverage: {'; '.join(said)}"

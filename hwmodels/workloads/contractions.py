@@ -48,6 +48,32 @@ def dot_shape(eqn: Any) -> ContractionShape:
     return ContractionShape(batch, m, n, k, float(batch) * m * n * k)
 
 
+def ragged_shape(eqn: Any) -> ContractionShape:
+    """Sizes of a `ragged_dot_general` equation: groups of one size, as balanced routing makes.
+
+    Rows of the left side divide among the groups of the right one (or, in a gradient, the
+    contracted axis does), so that the multiply-accumulates do not depend on the groups.
+    """
+    numbers = eqn.params["ragged_dot_dimension_numbers"]
+    (lhs_contract, rhs_contract), (lhs_batch, rhs_batch) = numbers.dot_dimension_numbers
+    lhs, rhs = (v.aval.shape for v in eqn.invars[:2])
+    groups = eqn.invars[2].aval.shape[-1]
+    batch = math.prod(lhs[d] for d in lhs_batch)
+    k = math.prod(lhs[d] for d in lhs_contract)
+    m = math.prod(s for d, s in enumerate(lhs) if d not in (*lhs_contract, *lhs_batch))
+    aside = (*rhs_contract, *rhs_batch, *numbers.rhs_group_dimensions)
+    n = math.prod(s for d, s in enumerate(rhs) if d not in aside)
+    ragged = set(numbers.lhs_ragged_dimensions)
+    by_rows = ragged.isdisjoint(lhs_contract)
+    return ContractionShape(
+        batch=float(batch) * groups,
+        m=m / groups if by_rows else m,
+        n=n,
+        k=k if by_rows else k / groups,
+        valid_macs=float(batch) * m * n * k,
+    )
+
+
 def convolution_shape(eqn: Any) -> ContractionShape:
     """Sizes of a `conv_general_dilated` equation."""
     p = eqn.params

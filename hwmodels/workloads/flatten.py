@@ -12,7 +12,7 @@ from typing import Any
 
 from jax.extend.core import Literal
 
-from hwmodels.workloads.loops import body_links, trip_count, where
+from hwmodels.workloads.loops import body_links, linear_solve, trip_count, where
 from hwmodels.workloads.primitives import (
     LAYOUT_CHANGES,
     SCATTERS,
@@ -27,6 +27,7 @@ from hwmodels.workloads.primitives import (
     touched,
 )
 from hwmodels.workloads.program import Operator, Program, Ref, Value, describe, part_of, whole
+from hwmodels.workloads.shards import exchange, inline_shards
 
 TripCounts = Mapping[str, int] | int | None
 
@@ -44,6 +45,9 @@ class Flattener:
         self.notes: list[str] = []
         self.trip_counts = trip_counts
         self.used_trip_counts: set[str] = set()
+        self.mesh: dict[str, int] = {}
+        self.local_shapes: dict[int, tuple[int, ...]] = {}
+        self.microbatched: set[int] = set()
         self._regions = itertools.count(1)
         self._parts = itertools.count(1)
         self._stack, self._label = "", ""
@@ -69,6 +73,8 @@ class Flattener:
             outputs,
             self.coverage,
             list(dict.fromkeys(self.notes)),
+            self.local_shapes,
+            self.microbatched,
         )
         program.drop_dead()
         return program
@@ -79,6 +85,10 @@ class Flattener:
         value = Value(len(self.values), elements, bits, floating, **fields)
         self.values.append(value)
         return value
+
+    def new_part(self) -> int:
+        """A number for another part of a tensor."""
+        return next(self._parts)
 
     def inline(self, jaxpr: Any, consts: Sequence[Ref], args: Sequence[Ref]) -> list[Ref]:
         """Add the equations of `jaxpr`; returns what its outputs refer to."""
@@ -132,6 +142,10 @@ class Flattener:
             return self._while(eqn, refs)
         if name == "cond":
             return self._cond(eqn, refs)
+        if name == "shard_map":
+            return inline_shards(self, eqn, refs)
+        if name == "custom_linear_solve":
+            return linear_solve(self, eqn, refs)
         sub = next((eqn.params[p] for p in _SUBJAXPRS if p in eqn.params), None)
         jaxpr: Any = getattr(sub, "jaxpr", sub)
         if name in STRUCTURE or (
@@ -156,7 +170,7 @@ class Flattener:
             source.value.name = eqn.params["name"]
         results = []
         for variable in eqn.outvars:
-            ref = part_of(source, describe(variable.aval)[0], next(self._parts))
+            ref = part_of(source, describe(variable.aval)[0], self.new_part())
             if name in LAYOUT_CHANGES and (
                 name != "broadcast_in_dim" or describe(variable.aval)[0] > source.elements
             ):
@@ -165,10 +179,10 @@ class Flattener:
         return results
 
     def _primitive(self, eqn: Any, refs: list[Ref]) -> list[Ref]:
-        name, cost = eqn.primitive.name, cost_of(eqn)
+        name, cost = eqn.primitive.name, exchange(eqn, self.mesh) or cost_of(eqn)
         self.coverage[name] = cost.coverage
         if cost.coverage == "uncosted":
-            self.notes.append(f"{name}: only its traffic is counted, no arithmetic")
+            self.notes.append(f"{name}: its traffic is counted, what it computes is not")
         inputs = tuple(
             Ref(ref.value, touched(name, eqn, i, ref.elements), ref.part, ref.moved)
             for i, ref in enumerate(refs)

@@ -44,6 +44,8 @@ def body_links(
     arguments = [*refs[:consts], *map(whole, carry_in), *map(whole, slices)]
     before = len(flattener.operators)
     results = flattener.inside(length, body, arguments)
+    if _makes_gradients(flattener, before):
+        flattener.microbatched |= {ref.value.index for ref in refs[consts + carried :]}
 
     outputs: list[Ref] = []
     entering = {value.index: ref for value, ref in zip(carry_in, initial, strict=True)}
@@ -61,6 +63,22 @@ def body_links(
     for variable, result in zip(outvars[carried:], results[carried:], strict=True):
         outputs.append(whole(_stack(flattener, variable.aval, result, length, before, saved)))
     return outputs
+
+
+def _makes_gradients(flattener: Flattener, before: int) -> bool:
+    """A body with forward and backward work: the loop goes through micro-batches, not time."""
+    stacks = [operator.stack for operator in flattener.operators[before:]]
+    backward = [s for s in stacks if "transpose(" in s]
+    return bool(backward) and any("jvp(" in s and "transpose(" not in s for s in stacks)
+
+
+def linear_solve(flattener: Flattener, eqn: Any, refs: list[Ref]) -> list[Ref]:
+    """`custom_linear_solve`: the solver runs; products with the matrix are for derivatives."""
+    lengths, solver = eqn.params["const_lengths"], eqn.params["jaxprs"].solve
+    start = lengths.matvec + lengths.vecmat
+    right = refs[sum(lengths) :]
+    consts = [flattener._constant(c) for c in solver.consts]
+    return flattener.inline(solver.jaxpr, consts, [*refs[start : start + lengths.solve], *right])
 
 
 def _stack(

@@ -12,9 +12,18 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from hwmodels.workloads.contractions import ContractionShape, convolution_shape, dot_shape
+from hwmodels.workloads.algorithms import algorithm_flops
+from hwmodels.workloads.contractions import (
+    ContractionShape,
+    convolution_shape,
+    dot_shape,
+    ragged_shape,
+)
+
+if TYPE_CHECKING:
+    from hwmodels.workloads.shards import Collective
 
 
 def _names(*lines: str) -> list[str]:
@@ -25,7 +34,7 @@ def _names(*lines: str) -> list[str]:
 STRUCTURE = frozenset(
     _names(
         "jit pjit closed_call core_call checkpoint remat remat2 custom_jvp_call custom_vjp_call "
-        "custom_vjp_call_jaxpr scan cond while"
+        "custom_vjp_call_jaxpr custom_linear_solve shard_map scan cond while"
     )
 )
 # A named call of at most this many equations without a contraction is shown by its name ("relu").
@@ -35,7 +44,7 @@ VIEWS = frozenset(
     _names(
         "reshape transpose squeeze expand_dims broadcast_in_dim rev copy copy_p stop_gradient name "
         "sharding_constraint pvary pbroadcast optimization_barrier slice split random_wrap "
-        "random_unwrap device_put layout_constraint"
+        "random_unwrap device_put layout_constraint pcast reshard"
     )
 )
 # Results that a copy would have to make permanent when nothing computes them.
@@ -72,6 +81,8 @@ _COMPOSITE = {
     "lgamma": (53.0, 4.0, 52.0, 5.0),
     "digamma": (73.0, 3.0, 71.0, 5.0),
     "nextafter": (24.0, 0.0, 24.0, 0.0),
+    "axis_index": (0.0, 0.0, 0.0, 0.0),
+    "platform_index": (0.0, 0.0, 0.0, 0.0),
     "iota": (0.0, 0.0, 0.0, 0.0),
 }
 ELEMENTWISE = {**_ONE, **_DIVIDE, **_SPECIAL, **_COMPOSITE}
@@ -84,6 +95,13 @@ _SCANNED = frozenset(
         "argmax argmin cumsum cumprod cummax cummin cumlogsumexp reduce_window "
         "select_and_gather_add random_bits random_seed random_split random_fold_in "
         "threefry2x32 rng_bit_generator rng_uniform random_gamma approx_top_k"
+    )
+)
+# What they compute is not in the trace.
+_OPAQUE = frozenset(
+    _names(
+        "pallas_call pure_callback io_callback debug_callback debug_print ffi_call custom_call "
+        "tpu_custom_call triton_call"
     )
 )
 _WINDOWS = frozenset(_names("reduce_window_sum reduce_window_max reduce_window_min"))
@@ -102,7 +120,7 @@ class Cost:
     """Cost of one run of a primitive.
 
     `category`: "elementwise", "reduction", "contraction" or "movement"; `coverage`: "rule",
-    "elements" (one simple operation per element) or "uncosted".
+    "elements" (one simple operation per element), "fleet" (a collective) or "uncosted".
     """
 
     category: str
@@ -112,6 +130,7 @@ class Cost:
     special: float = 0.0
     coverage: str = "rule"
     shape: ContractionShape | None = field(default=None)
+    collective: Collective | None = None
 
 
 def cost_of(eqn: Any) -> Cost:
@@ -123,6 +142,8 @@ def cost_of(eqn: Any) -> Cost:
         return _contraction(dot_shape(eqn))
     if name == "conv_general_dilated":
         return _contraction(convolution_shape(eqn))
+    if name == "ragged_dot_general":
+        return _contraction(ragged_shape(eqn))
     if name in ELEMENTWISE:
         flops, transcendentals, simple, special = ELEMENTWISE[name]
         return Cost("elementwise", flops * out, transcendentals * out, simple * out, special * out)
@@ -146,13 +167,15 @@ def cost_of(eqn: Any) -> Cost:
         return Cost("movement", updates, 0.0, updates)
     if name in MOVEMENT:
         return Cost("movement")
-    if name in ("sort", "top_k"):
-        return Cost("movement", largest, 0.0, largest, coverage="elements")
+    hidden = algorithm_flops(eqn)
+    if hidden is not None:
+        return Cost("movement", hidden, 0.0, hidden)
     elements = max(out, largest)
     if name in _SCANNED:
         category = "reduction" if largest > out else "elementwise"
         return Cost(category, elements, 0.0, elements, coverage="elements")
-    if any(_shape(v) == _shape(eqn.outvars[0]) for v in eqn.invars):
+    known = name not in _OPAQUE and eqn.outvars
+    if known and any(_shape(v) == _shape(eqn.outvars[0]) for v in eqn.invars):
         return Cost("elementwise", elements, 0.0, elements, coverage="elements")
     return Cost("movement", coverage="uncosted")
 

@@ -85,7 +85,11 @@ class Operator:
 
 @dataclass(eq=False)
 class Program:
-    """The flat step: operators in program order, the tensors that enter and leave it."""
+    """The flat step: operators in program order, the tensors that enter and leave it.
+
+    `local_shapes`: of inputs that a `shard_map` divides, one chip's share, by index;
+    `microbatched`: indices of tensors that a loop takes apart whose body makes gradients.
+    """
 
     operators: list[Operator]
     values: list[Value]
@@ -94,6 +98,8 @@ class Program:
     outputs: list[Ref]
     coverage: dict[str, str]
     notes: list[str]
+    local_shapes: dict[int, tuple[int, ...]]
+    microbatched: set[int]
 
     def drop_dead(self) -> None:
         """Remove operators of which nobody reads a result."""

@@ -4,9 +4,9 @@ Phase, from JAX's name stack: inside "transpose(" is backward, inside "jvp(" for
 what depends on a backward result, or is used only by what does, is the optimizer.
 
 State: an input leaf that an output leaf replaces: same pytree path apart from the first entry
-(`(state, batch) -> (state, loss)`), same shape and type. State read in the forward or backward
-phase is a parameter, the rest is optimizer state. What the backward phase itself returns is a
-gradient, never state.
+(`(state, batch) -> (state, loss)`, or `-> state`), same shape and type. State read in the forward
+or backward phase is a parameter, the rest is optimizer state. What the backward phase itself
+returns is a gradient, never state.
 """
 
 from __future__ import annotations
@@ -71,19 +71,22 @@ def match_state(
     """Output leaf number -> number of the input leaf that it replaces."""
     backward = _made_backward(program, phases)
 
-    def key(leaf: Leaf) -> tuple[Any, ...]:
-        return leaf.rest, tuple(leaf.aval.shape), str(leaf.aval.dtype)
+    def key(leaf: Leaf, path: str) -> tuple[Any, ...]:
+        return path, tuple(leaf.aval.shape), str(leaf.aval.dtype)
 
     candidates: dict[tuple[Any, ...], list[int]] = {}
     for number, leaf in enumerate(inputs):
-        candidates.setdefault(key(leaf), []).append(number)
+        candidates.setdefault(key(leaf, leaf.rest), []).append(number)
     matched: dict[int, int] = {}
     for number, leaf in enumerate(outputs):
-        returned = program.outputs[number].value
-        state = leaf.path and not backward(returned)
-        free = candidates.get(key(leaf), []) if state else []
+        if backward(program.outputs[number].value):
+            continue
+        # One of several results, or what a training step returns alone.
+        free = candidates.get(key(leaf, leaf.rest)) if leaf.path else None
+        if not free and "backward" in phases:
+            free = candidates.get(key(leaf, keystr(leaf.path)))
         if free:
-            same = [i for i in free if str(inputs[i].path[0]) == str(leaf.path[0])]
+            same = [i for i in free if leaf.path and str(inputs[i].path[0]) == str(leaf.path[0])]
             chosen = same[0] if same else free[0]
             free.remove(chosen)
             matched[number] = chosen
@@ -176,17 +179,34 @@ def _sources(value: Value) -> list[int]:
     return found
 
 
+def streamed(
+    inputs: Sequence[Leaf], program: Program, roles: dict[int, str]
+) -> list[tuple[tuple[int, ...], str]]:
+    """Shape and type of each input that is neither state nor parameter: one chip's share."""
+    return [
+        (tuple(program.local_shapes.get(value.index, leaf.aval.shape)), str(leaf.aval.dtype))
+        for leaf, value in zip(inputs, program.inputs, strict=True)
+        if roles[value.index] == "input"
+    ]
+
+
 def batch_size(
-    inputs: Sequence[Leaf], roles: dict[int, str], values: Sequence[Value], samples: float | None
+    shapes: Sequence[tuple[tuple[int, ...], str]], scanned: bool, samples: float | None
 ) -> float:
-    """Samples per step: as given, or the one leading dimension of the streamed inputs."""
+    """Samples per step: as given, or the one leading dimension of the streamed inputs.
+
+    Args:
+      shapes: shape and type of each streamed input.
+      scanned: the leading dimension is one of micro-batches, whose samples lie along the next.
+      samples: as the user gives it.
+    """
     if samples is not None:
         return float(samples)
-    leading = {
-        int(leaf.aval.shape[0])
-        for leaf, value in zip(inputs, values, strict=True)
-        if roles[value.index] == "input" and leaf.aval.shape
-    }
+    batched = [shape for shape, kind in shapes if shape and (shape, kind) != ((2,), "uint32")]
+    leading = {shape[0] for shape in batched}
+    seconds = {shape[1] if len(shape) > 1 else 1 for shape in batched}
+    if scanned and len(leading) == len(seconds) == 1:
+        return float(leading.pop() * seconds.pop())
     if len(leading) == 1:
         return float(leading.pop())
     found = f"leading dimensions {sorted(leading)}" if leading else "no batched input"

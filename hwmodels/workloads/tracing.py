@@ -22,8 +22,10 @@ from hwmodels.workloads.roles import (
     match_state,
     parameter_arguments,
     phases_of,
+    streamed,
 )
 from hwmodels.workloads.sharding import Sharding
+from hwmodels.workloads.shards import collectives_of
 from hwmodels.workloads.stages import count_blocks, cut_of, place_rows, saved_of
 from hwmodels.workloads.storage import storage
 from hwmodels.workloads.workload import Workload
@@ -82,9 +84,12 @@ def trace(
 
     phases = phases_of(program)
     state = match_state(inputs, outputs, program, phases)
-    chosen = parameter_arguments(len(shapes), bool(state), parameters)
+    # What inference replaces in its later arguments is a cache.
+    trained = "backward" in phases or any(inputs[i].path[0].idx == 0 for i in state.values())
+    chosen = parameter_arguments(len(shapes), bool(state) and trained, parameters)
     roles = assign_roles(program, phases, inputs, state, chosen)
-    batch = batch_size(inputs, roles, program.inputs, samples)
+    scanned = any(v.index in program.microbatched for v in program.inputs)
+    batch = batch_size(streamed(inputs, program, roles), scanned, samples)
     groups = fuse(program, phases, fused)
     phase_of = {o.index: p for o, p in zip(program.operators, phases, strict=True)}
     assembler = Assembler(
@@ -117,6 +122,7 @@ def trace(
         saved=saved_of(assembler, placed),
         coverage=dict(sorted(program.coverage.items())),
         notes=tuple(notes),
+        collectives=collectives_of(program.operators, phase_of),
     )
 
 

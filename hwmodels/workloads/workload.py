@@ -11,12 +11,16 @@ import dataclasses
 import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
 from hwmodels.errors import InputError
 from hwmodels.workloads.numeric import Operations, pack
 from hwmodels.workloads.operation import KINDS, Operation, Saved, Tensor, Widths
+
+if TYPE_CHECKING:
+    from hwmodels.workloads.shards import Collective
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -33,8 +37,11 @@ class Workload:
       gradients: the parameter gradients that data parallelism reduces.
       last_gradient_fraction: share of `gradients` (bytes) that is produced last, which no
         backward work can hide.
-      coverage: primitive name -> how it was costed: "rule", "elements" or "uncosted".
+      coverage: primitive name -> how it was costed: "rule", "elements" (one operation each),
+        "fleet" (a collective: in `collectives`; moving its part is all that a chip does) or
+        "uncosted" (its traffic alone).
       notes: remarks of the tracer, such as the branch taken for a conditional.
+      collectives: what a `shard_map` exchanges between chips, one chip's part.
       layers: repeated blocks, which a pipeline may cut apart; 1 if none repeat.
       cut: what one block hands to the next, one block's; None if that is not known.
       saved: what the forward phase keeps for the backward phase.
@@ -54,6 +61,7 @@ class Workload:
     saved: tuple[Saved, ...] = ()
     coverage: dict[str, str] = dataclasses.field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    collectives: tuple[Collective, ...] = ()
     least_rows: dict[str, int] = dataclasses.field(default_factory=dict)
 
     def __post_init__(self) -> None:
