@@ -21,6 +21,7 @@ MODES = ("train", "infer", "prefill", "decode")
 MOST = 2**31 - 1  # of a size
 _NUMBERS = ("batch", "sequence", "context")
 _BETWEEN = re.compile(r",(?![^\[]*\])")  # commas outside of brackets
+_SHAPES = re.compile(r"\]\s*,\s*(?=\w+\[)")  # a comma between two shapes is as good as a space
 
 
 @dataclass(frozen=True)
@@ -63,6 +64,7 @@ def parse(text: str) -> tuple[str, Settings]:
     """The target and the settings of a workload's text; `InputError` names a bad setting."""
     target, _, rest = text.partition("@")
     given: dict[str, str | int] = {}
+    rest = _SHAPES.sub("] ", rest)
     for part in _BETWEEN.split(rest) if rest else ():
         name, equals, value = (piece.strip() for piece in part.partition("="))
         if not equals:
