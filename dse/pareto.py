@@ -7,6 +7,7 @@ here models anything.
 from __future__ import annotations
 
 import dataclasses
+import re
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -109,9 +110,11 @@ class Answer:
 def load(names: Sequence[str], seed: int, progress: Progress) -> list[Workload]:
     """The named workloads, traced; the reference MLP after a real training run, whose measured
     densities go into the trace."""
-    return same_shapes(
-        [_trained(seed, progress) if n == mlp.MLP.name else load_workload(n) for n in names]
-    )
+    # A wrong name is answered before anything is trained.
+    found = {name: load_workload(name) for name in names if name != mlp.MLP.name}
+    if mlp.MLP.name in names:
+        found[mlp.MLP.name] = _trained(seed, progress)
+    return same_shapes([found[name] for name in names])
 
 
 def _trained(seed: int, progress: Progress) -> Workload:
@@ -159,9 +162,10 @@ def write(
     subfolder of their name."""
     for number, answer in enumerate(answers):
         name = answer.workload.name
-        prefix = "" if number == 0 else f"{name}/"
+        prefix = "" if number == 0 else f"{re.sub(r'[^A-Za-z0-9._-]+', '_', name)}/"
         (run.folder / prefix).mkdir(exist_ok=True)
         own = answer.refinement.variant_fronts
+        what = "Training " if answer.workload.training else ""
         run.write_table(f"{prefix}front", answer.front.table.assign(workload=name))
         variants = pd.concat([f.table for f in own.values()], ignore_index=True)
         run.write_table(f"{prefix}variant_fronts", variants.assign(workload=name))
@@ -170,7 +174,7 @@ def write(
             {variant: front.table for variant, front in own.items()},
             answer.front.table,
             run.folder / prefix,
-            title=f"Training {name}: throughput, power and scalability",
+            title=f"{what}{name}: throughput, power and scalability",
             budgets=f"Budgets: {budget_words(settings.spaces)}. "
             f"{answer.sweep.designs:,} random designs, "
             f"{answer.refinement.evaluations:,} in gradient search. At most "

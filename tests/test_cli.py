@@ -108,7 +108,7 @@ def test_impossible_budget_names_the_budget_and_the_miss(
 
 
 BAD = [
-    (["pareto", "--workload", "mlq"], ["--workload", "mlq", "mlp, mlp-large", "did you mean mlp"]),
+    (["pareto", "--workload", "mlq"], ["workload", "mlq", "mlp, mlp-large", "did you mean mlp"]),
     (["pareto", "--variant", "gpu"], ["--variant", "gpu", "systolic, simt, spatial, vector"]),
     (["pareto", "--at-most", "aera_mm=4"], ["aera_mm", "area_mm2", "did you mean"]),
     (["pareto", "--at-most", "area_mm2"], ["--at-most", "METRIC=NUMBER"]),

@@ -16,7 +16,7 @@ from dse.scalability import Scalability, scalability
 from dse.searching import fewest
 from dse.space import Space, budget_words
 from dse.store import RunFolder, default_folder
-from hwmodels import VARIANTS, WORKLOADS, InputError
+from hwmodels import VARIANTS, InputError
 from hwmodels.accelerators.rates import LAUNCH_S
 from hwmodels.errors import check_choice
 
@@ -50,7 +50,8 @@ Examples:
   dse pareto --variant systolic --variant simt --json > summary.json"""
 )
 @click.option("--workload", "workloads", multiple=True, metavar="NAME",
-              help="Workload to design for; repeatable. Default: mlp and mlp-large.")  # fmt: skip
+              help="Workload to design for, as dse trace takes it; repeatable. Default: mlp and "
+              "mlp-large.")  # fmt: skip
 @click.option("--variant", "variants", multiple=True, metavar="NAME",
               help="Accelerator variant; repeatable. Default: all.")  # fmt: skip
 @click.option("--space", "files", multiple=True, metavar="FILE.toml",
@@ -92,8 +93,6 @@ def command(
     scalability.
     """
     begin = time.perf_counter()
-    for name in workloads:
-        check_choice("--workload", name, WORKLOADS)
     check_choice("--runtime", runtime, LAUNCH_S)
     spaces = _spaces(variants, files, constraints(at_most, at_least))
     structures = sum(len(space.structures()) for space in spaces)
