@@ -29,6 +29,7 @@ import numpy as np
 import pandas as pd
 
 from dse.front import POWER, THROUGHPUT, Front
+from dse.readings import objective
 from dse.scalability import S80, scalability
 from hwmodels.errors import InputError
 
@@ -138,7 +139,11 @@ def read_front(path: str | Path) -> Front:
     # A workload's subfolder has its manifest above.
     run = next((folder for folder in (path, path.parent) if (folder / MANIFEST).is_file()), None)
     if run is not None:
-        settings = RunFolder.open(run).manifest().get("settings", {})
+        manifest = RunFolder.open(run).manifest()
+        settings = manifest.get("settings") or {}
+        named = settings.get("objectives") or manifest.get("objectives")
+        if named:
+            return Front.from_table(table, tuple(objective(name) for name in named))
         axis = scalability(settings.get("scalability", S80.name))
     return Front.from_table(table, (THROUGHPUT, POWER, axis.objective))
 

@@ -43,6 +43,7 @@ def texts_of(figure):
 def test_all_formats_are_written(tmp_path):
     paths = fronts.draw_front(*case(), tmp_path, title="mlp-large", budgets="area <= 400 mm²")
     names = [f"front_{n}.{e}" for n in ("pairwise", "3d") for e in ("png", "svg", "pdf")]
+    names.append("front.html")
     assert sorted(p.name for p in tmp_path.iterdir()) == sorted(names)
     assert sorted(p.name for p in paths) == sorted(names)
     for path in paths:
@@ -156,7 +157,7 @@ def unknown_variant():
 )
 def test_degenerate_fronts_are_drawn(tmp_path, make):
     tables, joint = make()
-    assert len(fronts.draw_front(tables, joint, tmp_path)) == 6
+    assert len(fronts.draw_front(tables, joint, tmp_path)) == 7
     for axes in fronts.pairwise(tables, joint).axes:
         for ticks, limits in ((axes.get_xticks(), axes.get_xlim()),):
             inside = (ticks >= limits[0]) & (ticks <= limits[1])
@@ -183,7 +184,7 @@ def test_many_points_are_thinned_and_the_figure_says_so():
 def test_front_plot(tmp_path):
     front = Front.from_table(pd.concat(case(count=40)[0].values()))
     assert front.plot(tmp_path / "front.svg") == [tmp_path / "front.svg"]
-    assert len(front.plot(tmp_path / "new" / "folder")) == 6
+    assert len(front.plot(tmp_path / "new" / "folder")) == 7
     with pytest.raises(InputError, match="figure format"):
         front.plot(tmp_path / "front.jpeg")
 

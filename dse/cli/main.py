@@ -18,6 +18,7 @@ COMMANDS = {
     "trace": "Print the operations of a training step.",
     "train": "Train the reference MLP.",
     "robust": "Rank a front's designs by their chance under uncertain technology.",
+    "plot": "Draw a run's front again, and the page that explores it.",
     "evaluate": "One chip on a workload: time, bound and energy of each operation.",
     "sensitivity": "What a chip's metrics answer to; what must improve to reach a target.",
     "compare": "Two chips on a workload: the difference by operation and by term.",

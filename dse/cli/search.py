@@ -148,6 +148,7 @@ def _write(folder: Path, request: Request, found: Search, summary: dict[str, Any
             )  # fmt: skip
         run.write_manifest({
             "command": "search", "settings": request.settings, "workload": request.workload.name,
+            "objectives": [o.column for o in found.front.objectives],
             "spaces": [repr(space) for space in request.spaces], "summary": summary,
             "provenance": provenance(),
         })  # fmt: skip

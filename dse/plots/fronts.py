@@ -14,6 +14,8 @@ from matplotlib.lines import Line2D
 from matplotlib.patheffects import Normal, Stroke
 from matplotlib.ticker import LogLocator, NullFormatter, NullLocator
 
+from dse.explorer import MOST as MOST_EXPLORED
+from dse.explorer import write_explorer
 from dse.front import OBJECTIVES, THROUGHPUT, Objective, non_dominated
 from dse.plots import style
 from hwmodels.errors import InputError, check_choice
@@ -32,8 +34,10 @@ def pairwise(
     title: str = "Pareto front",
     budgets: str = "",
     objectives: Objectives = OBJECTIVES,
+    columns: int = 2,
 ) -> Figure:
-    """Three panels, one for each pair of objectives, logarithmic.
+    """Three panels, one for each pair of objectives, logarithmic: side by side over two columns
+    of a page, or one above the other in one.
 
     `tables`: variant -> the designs of its own three-objective front, with the objective columns;
     `joint`: the designs, with a `variant` column, on the front of all variants together. A line is
@@ -45,10 +49,12 @@ def pairwise(
         "Lines: each variant's front in the panel's two objectives (all designs). Faint points: "
         "its front in all three. Outlined points: on the joint front of all variants. "
     )
-    rows = _legend_rows(tables, 5)
-    head, foot = textwrap.wrap(budgets, 120), textwrap.wrap(meaning + notes, 120)
+    beside, letters, grid = (5, 120, (1, 3)) if columns == 2 else (2, 56, (3, 1))
+    rows = _legend_rows(tables, beside)
+    head, foot = textwrap.wrap(budgets, letters), textwrap.wrap(meaning + notes, letters)
     top, bottom = 0.32 + _LINE_INCHES * len(head), 0.16 + 0.18 * rows + _LINE_INCHES * len(foot)
-    width, height = style.TWO_COLUMN_INCHES, 2.35 + top + bottom
+    width = style.TWO_COLUMN_INCHES if columns == 2 else style.ONE_COLUMN_INCHES
+    height = 2.35 * grid[0] + top + bottom
     with style.style():
         figure = Figure(figsize=(width, height), layout="constrained")
         engine: Any = figure.get_layout_engine()
@@ -57,12 +63,12 @@ def pairwise(
         )
         throughput, power, scalability = objectives
         panels = (power, throughput), (power, scalability), (scalability, throughput)  # x, y
-        for axes, (x, y) in zip(figure.subplots(1, 3), panels, strict=True):
+        for axes, (x, y) in zip(figure.subplots(*grid), panels, strict=True):
             _panel(axes, tables, joint, x, y)
         figure.text(0.012, 1 - 0.08 / height, title, va="top", size=9.5, weight="bold")
         figure.text(0.012, 1 - 0.27 / height, "\n".join(head), va="top", size=7, color=style.MUTED)
         figure.text(0.012, 0.06 / height, "\n".join(foot), va="bottom", size=7, color=style.MUTED)
-        _legend(figure, tables, (0.11 + _LINE_INCHES * len(foot)) / height, 5)
+        _legend(figure, tables, (0.11 + _LINE_INCHES * len(foot)) / height, beside)
         figure.draw_without_rendering()
         figure.set_layout_engine("none")  # the layout is settled: do not repeat it for each format
     return figure
@@ -142,12 +148,17 @@ def draw_front(
     budgets: str = "",
     objectives: Objectives = OBJECTIVES,
 ) -> list[Path]:
-    """Write `stem`_pairwise and `stem`_3d as PNG, SVG and PDF into an existing folder."""
+    """Write `stem`_pairwise and `stem`_3d as PNG, SVG and PDF, and the explorer `stem`.html of
+    `tables`, into an existing folder."""
     figures = {
         "pairwise": pairwise(tables, joint, title, budgets, objectives),
         "3d": three_dimensional(tables, joint, title, budgets, objectives),
     }
-    return [
+    every = pd.concat(tables.values(), ignore_index=True)
+    page = write_explorer(
+        Path(folder) / f"{stem}.html", _thinned(every, MOST_EXPLORED), objectives, title
+    )
+    return [page] + [
         path
         for name, figure in figures.items()
         for path in style.save(figure, Path(folder) / f"{stem}_{name}")

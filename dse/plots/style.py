@@ -26,6 +26,7 @@ from hwmodels.errors import check_choice
 FORMATS = ("png", "svg", "pdf")
 DPI = 200
 TWO_COLUMN_INCHES = 7.16  # the text width of a two-column page
+ONE_COLUMN_INCHES = 3.5
 INK, MUTED, GRID = "#1a1a1a", "#555555", "#dddddd"
 
 _RC: dict[Any, Any] = {
