@@ -142,7 +142,7 @@ def _figure(sweeps: dict[str, pd.DataFrame]) -> Figure:
         _stack(c, sweeps["memory"], "on-chip buffer (MiB)")
         _stack(d, sweeps["voltage"], "supply (V), fastest clock", every=4)
         _delay(e, sweeps["voltage"])
-        _stack(f, sweeps["zeros"], "density of activations, zeros gated", turn=True)
+        _stack(f, sweeps["zeros"], "density, zeros gated", turn=True)
         handles, labels = b.get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside lower center", ncols=4, frameon=False)
     return figure
@@ -170,7 +170,7 @@ def _delay(axes: Axes, table: pd.DataFrame) -> None:
     for row, colour, text in ((best, "#D55E00", "least energy × time"),
                               (least, "#009E73", "least energy")):  # fmt: skip
         axes.plot(row["time_ms"], row["energy_uJ"], "o", ms=6, mfc="none", mec=colour)
-        axes.annotate(f"{text}, {row['choice']} V", (row["time_ms"], row["energy_uJ"]), (5, 6),
+        axes.annotate(f"{text}, {row['choice']} V", (row["time_ms"], row["energy_uJ"]), (-4, 9),
                       textcoords="offset points", size=6.5, color=colour)  # fmt: skip
     axes.margins(x=0.35, y=0.2)
     axes.set_xlabel("time of a step (ms)")

@@ -63,7 +63,8 @@ def run(report: Report, config: Config) -> None:
             one = _agreement(found, quantity.column)
             if one["rows"]:
                 rows.append({"kind": kind, "quantity": quantity.column, **one})
-                errors[f"{kind}: {quantity.column}"] = found.table[error(quantity.column)].dropna()
+                size = found.table[error(quantity.column)].dropna()
+                errors[f"{kind}: {quantity.column}"] = _bad(found, size)
     if not rows:
         raise InputError("CHIPGRAD_DATA", folder, f"allowed: a folder with {', '.join(absent)}")
     table = pd.DataFrame(rows)
@@ -82,9 +83,7 @@ def run(report: Report, config: Config) -> None:
 
 def _agreement(found: Validated, column: str) -> dict[str, Any]:
     part = found.table.dropna(subset=[error(column)])
-    size = part[error(column)].abs()
-    # A rival's best mappings are a bound: below them is no error.
-    size = part[error(column)].clip(lower=0.0) if found.kind.rival else size
+    size = _bad(found, part[error(column)])
     return {
         "rows": len(part),
         "mean_error": float(size.mean()) if found.kind.rival else mape(part, column),
@@ -92,6 +91,11 @@ def _agreement(found: Validated, column: str) -> dict[str, Any]:
         "largest_error": float(size.max()),
         "rank_correlation": spearman(part, column) if predicted(column) in part else None,
     }
+
+
+def _bad(found: Validated, values: pd.Series) -> pd.Series:
+    """Sizes of errors; a rival's best mappings are a bound, and below them is none."""
+    return values.clip(lower=0.0) if found.kind.rival else values.abs()
 
 
 def _figure(errors: dict[str, pd.Series]) -> Figure:

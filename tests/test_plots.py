@@ -47,7 +47,8 @@ def test_all_formats_are_written(tmp_path):
     assert sorted(p.name for p in tmp_path.iterdir()) == sorted(names)
     assert sorted(p.name for p in paths) == sorted(names)
     for path in paths:
-        head = {"png": b"\x89PNG", "svg": b"<?xml", "pdf": b"%PDF"}[path.suffix[1:]]
+        heads = {"png": b"\x89PNG", "svg": b"<?xml", "pdf": b"%PDF", "html": b"<!DOCTYPE"}
+        head = heads[path.suffix[1:]]
         assert path.read_bytes().startswith(head)
     svg = (tmp_path / "front_pairwise.svg").read_text()
     assert "<text" in svg
