@@ -167,11 +167,13 @@ def _delay(axes: Axes, table: pd.DataFrame) -> None:
     axes.plot(table["time_ms"], table["energy_uJ"], color="#0072B2", marker="o", ms=2.5, lw=1.2)
     best = table.loc[table["energy_delay_uJ_ms"].idxmin()]
     least = table.loc[table["energy_uJ"].idxmin()]
-    for row, colour, text in ((best, "#D55E00", "least energy × time"),
-                              (least, "#009E73", "least energy")):  # fmt: skip
+    for row, colour, text, away, side in (
+        (best, "#D55E00", "least energy × time", (7, 4), "left"),
+        (least, "#009E73", "least energy", (0, 9), "center"),
+    ):
         axes.plot(row["time_ms"], row["energy_uJ"], "o", ms=6, mfc="none", mec=colour)
-        axes.annotate(f"{text}, {row['choice']} V", (row["time_ms"], row["energy_uJ"]), (-4, 9),
-                      textcoords="offset points", size=6.5, color=colour)  # fmt: skip
+        axes.annotate(f"{text}, {row['choice']} V", (row["time_ms"], row["energy_uJ"]), away,
+                      textcoords="offset points", size=6.5, color=colour, ha=side)  # fmt: skip
     axes.margins(x=0.35, y=0.2)
     axes.set_xlabel("time of a step (ms)")
     axes.set_ylabel("energy (µJ/sample)")

@@ -11,22 +11,31 @@ import click
 
 from hwmodels.errors import InputError
 
-COMMANDS = {
-    "pareto": "Sweep all variants on a workload, refine by gradient, draw the Pareto front.",
-    "sweep": "Sweep a space to its exact front: a grid, random designs, or a table; resumable.",
-    "search": "Search spaces for their front by gradient; prices of budgets.",
-    "trace": "Print the operations of a training step.",
-    "train": "Train the reference MLP.",
-    "robust": "Rank a front's designs by their chance under uncertain technology.",
-    "plot": "Draw a run's front again, and the page that explores it.",
-    "evaluate": "One chip on a workload: time, bound and energy of each operation.",
-    "sensitivity": "What a chip's metrics answer to; what must improve to reach a target.",
-    "compare": "Two chips on a workload: the difference by operation and by term.",
-    "chips": "List real chips: predicted against published area and power.",
-    "validate": "Compare the models with measurements.",
-    "calibrate": "Fit a chip's free constants to measured matrix products.",
-    "bench": "Measure designs and gradients per second against NumPy.",
+GROUPS = {
+    "Find designs": {
+        "pareto": "Sweep all variants on a workload, refine by gradient, draw the Pareto front.",
+        "sweep": "Sweep a space to its exact front: a grid, random designs, or a table; resumable.",
+        "search": "Search spaces for their front by gradient; prices of budgets.",
+        "robust": "Rank a front's designs by their chance under uncertain technology.",
+        "plot": "Draw a run's front again, and the page that explores it.",
+    },
+    "Look at a chip": {
+        "evaluate": "One chip on a workload: time, bound and energy of each operation.",
+        "compare": "Two chips on a workload: the difference by operation and by term.",
+        "sensitivity": "What a chip's metrics answer to; what must improve to reach a target.",
+        "chips": "List real chips: predicted against published area and power.",
+    },
+    "Look at a workload": {
+        "trace": "Print the operations of a training step.",
+        "train": "Train the reference MLP.",
+    },
+    "Check the models": {
+        "validate": "Compare the models with measurements.",
+        "calibrate": "Fit a chip's free constants to measured matrix products.",
+        "bench": "Measure designs and gradients per second against NumPy.",
+    },
 }
+COMMANDS = {name: words for group in GROUPS.values() for name, words in group.items()}
 
 
 class Commands(click.Group):
@@ -46,8 +55,9 @@ class Commands(click.Group):
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Help without importing (and so without starting JAX)."""
-        with formatter.section("Commands"):
-            formatter.write_dl(list(COMMANDS.items()))
+        for title, group in GROUPS.items():
+            with formatter.section(title):
+                formatter.write_dl(list(group.items()))
 
 
 @click.group(
@@ -61,6 +71,7 @@ def cli() -> None:
 
     \b
     Start with:   dse pareto
+    Completion:   eval "$(_DSE_COMPLETE=bash_source dse)"    (or zsh_source, fish_source)
     """
 
 
