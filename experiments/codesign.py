@@ -232,7 +232,7 @@ EXPERIMENT = Experiment(
     "Which width, batch and number format give accuracy for the least energy?",
     run,
     Config(),
-    Config(widths=(8, 16), batches=(64,), formats=("bf16", "int4"), epochs=2, seeds=2),
+    Config(widths=(8,), batches=(64,), formats=("bf16", "int4"), epochs=2, seeds=2),
 )
 
 if __name__ == "__main__":

@@ -180,7 +180,7 @@ EXPERIMENT = Experiment(
     "Does a dedicated deep-learning chip beat a GPU, on which workloads, and where does it not?",
     run,
     Config(),
-    Config(workloads=("mlp",), variants=("systolic", GPU), evaluations=12_000,
+    Config(workloads=("mlp",), variants=("spatial", GPU), evaluations=2_500,
            pairs=(("a100_40gb", "tpu_v4"),)),
 )  # fmt: skip
 

@@ -244,9 +244,9 @@ EXPERIMENT = Experiment(
     "What limits scaling?",
     run,
     Config(),
-    Config(workload="gpt2", batch=1, bandwidths=(1.0,), latencies_us=(1.0,),
-           topologies=("torus2d",), batches=(1, 4), global_batches=(64,), model="gpt2",
-           model_batch=64, fleets=(8, 16)),
+    Config(workload="mlp-large", batch=64, bandwidths=(1.0,), latencies_us=(1.0,),
+           topologies=("torus2d",), batches=(16, 64), global_batches=(64,), model="mlp-large",
+           model_batch=1024, fleets=(8,)),
 )  # fmt: skip
 
 if __name__ == "__main__":

@@ -189,7 +189,7 @@ EXPERIMENT = Experiment(
     "Twenty years of chips: how far was each from the front of its own node and area?",
     run,
     Config(),
-    Config(workload="mlp", chips=("tpu_v2", "a100_40gb"), evaluations=6_000),
+    Config(workload="mlp", chips=("a100_40gb",), evaluations=2_500),
 )
 
 if __name__ == "__main__":
