@@ -1,6 +1,9 @@
 """Chipgrad's exploration: design spaces, sweeps, gradient search, exact fronts, run folders."""
 
+from dse.calibration import calibrate
+from dse.comparison import compare
 from dse.defaults import default_space
+from dse.elasticity import sensitivity
 from dse.evaluating import Options
 from dse.front import Front
 from dse.gathering import Sweep
@@ -20,10 +23,13 @@ __all__ = [
     "Search",
     "Space",
     "Sweep",
+    "calibrate",
+    "compare",
     "default_space",
     "grid_sweep",
     "robust_front",
     "search",
+    "sensitivity",
     "sweep",
     "table_sweep",
 ]

@@ -67,7 +67,7 @@ def sensitivity(
     moves = np.concatenate([np.zeros((1, count)), *(np.diag(side) for side in steps.T)])
     logs = point.exact(moves)
     base, (down, up) = logs[0], logs[1:].reshape(2, count, -1)
-    with np.errstate(invalid="ignore"):  # a number that has no smaller value
+    with np.errstate(invalid="ignore"):  # a number that has no smaller or larger value
         smaller, larger_ = ((side - base) / steps[:, i, None] for i, side in enumerate((down, up)))
     slopes = point.slopes(np.zeros(count))[1]
     rows = [
@@ -141,7 +141,8 @@ def interactions(point: Point, metric: str, parameters: Sequence[str]) -> pd.Dat
 
 def swings(point: Point, metric: str, change: float) -> pd.DataFrame:
     """What `change` (a share) less and more of each number makes of `metric`, re-evaluated: rows of
-    parameter, less, more (relative changes), the widest first; whole numbers as near as they come.
+    parameter, less, more (relative changes), the widest first; whole numbers as near as they come,
+    none beyond its range.
     """
     check_choice("metric", metric, METRICS)
     values = np.array([number.value for number in point.numbers])
@@ -149,7 +150,8 @@ def swings(point: Point, metric: str, change: float) -> pd.DataFrame:
     factors = np.stack([np.full(len(values), 1.0 - change), np.full(len(values), 1.0 + change)])
     steps = np.maximum(np.round(change * values), 1.0) * [[-1.0], [1.0]]
     built = np.maximum(values + steps, 1.0) / values
-    moves = np.log(np.where(whole, built, factors))
+    low, high = np.array([number.range for number in point.numbers]).T
+    moves = np.log(np.clip(np.where(whole, built, factors), low, high))
     logs = point.exact(np.concatenate([0.0 * moves[:1], *(np.diag(side) for side in moves)]))
     gains = np.expm1(logs[1:] - logs[0])[:, METRICS.index(metric)].reshape(2, -1)
     table = pd.DataFrame({"parameter": point.names, "less": gains[0], "more": gains[1]})

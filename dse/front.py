@@ -205,8 +205,8 @@ class Front:
     ) -> list[Path]:
         """Draw the front; returns the files written (`dse.plots.fronts.draw`).
 
-        `path` is a folder, for both figures in every format, or a file ending in .png, .svg or
-        .pdf, for the pairwise panels alone. Only designs on this front are drawn.
+        `path` is a folder, for all figures in every format and `front.html`, or a file ending in
+        .png, .svg or .pdf, for the pairwise panels alone. Only designs on this front are drawn.
         """
         from dse.plots import fronts  # drawing is slow to import and rarely needed
 

@@ -65,7 +65,7 @@ def rebuild(content: Mapping[str, Any], table: pd.DataFrame | None) -> Job:
     Raises `InputError` if it cannot be understood, or its workload is another one today.
     """
     try:
-        spaces = tuple(map(_space, content["spaces"]))
+        spaces = tuple(map(read_space, content["spaces"]))
         sampling = dict(content["sampling"])
         kind = sampling.pop("kind")
         drawn: Sampled | Grid | Table
@@ -91,7 +91,8 @@ def rebuild(content: Mapping[str, Any], table: pd.DataFrame | None) -> Job:
         raise InputError("manifest", repr(error), "not one that this command wrote") from None
 
 
-def _space(content: Mapping[str, Any]) -> Space:
+def read_space(content: Mapping[str, Any]) -> Space:
+    """A space of a manifest, as `dataclasses.asdict` wrote it."""
     return Space(
         content["variant"],
         tuple(Parameter(**p | {"choices": tuple(p["choices"])}) for p in content["parameters"]),

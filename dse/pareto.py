@@ -7,7 +7,6 @@ here models anything.
 from __future__ import annotations
 
 import dataclasses
-import re
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from dse.defaults import default_space
 from dse.evaluating import Options
 from dse.front import Front, plain
 from dse.gathering import Sweep
+from dse.origin import subfolder
 from dse.plots.fronts import draw_front
 from dse.readings import Constraint
 from dse.searching import Search, search
@@ -162,7 +162,7 @@ def write(
     subfolder of their name."""
     for number, answer in enumerate(answers):
         name = answer.workload.name
-        prefix = "" if number == 0 else f"{re.sub(r'[^A-Za-z0-9._-]+', '_', name)}/"
+        prefix = "" if number == 0 else f"{subfolder(name)}/"
         (run.folder / prefix).mkdir(exist_ok=True)
         own = answer.refinement.variant_fronts
         what = "Training " if answer.workload.training else ""

@@ -39,19 +39,22 @@ _TECHNOLOGY = ("energy_pJ_per_bit", "idle_power_W", "phy_area_mm2", "area_mm2", 
 
 @dataclass(frozen=True)
 class Number:
-    """A number of a chip: its name, unit included, its group, and what it is."""
+    """A number of a chip: its name, unit included, its group, what it is, and its physical range
+    relative to its value."""
 
     name: str
     group: str
     value: float
     whole: bool
+    range: tuple[float, float]
 
     @property
     def factors(self) -> tuple[float, float]:
-        """The next smaller and larger values, relative to this one."""
+        """The next smaller and larger values in range, relative to this one; 1 where none is."""
         step = 1.0 / self.value if self.whole else STEP
         down = 1.0 - step if self.whole else 1.0 / (1.0 + step)
-        return (down if down > 0 else 1.0), 1.0 + step
+        low, high = self.range
+        return (down if down >= low else 1.0), (1.0 + step if 1.0 + step <= high else 1.0)
 
 
 class Point:
@@ -126,8 +129,11 @@ def _numbers(chip: Accelerator) -> Iterator[Number]:
         if not 0.0 < number < math.inf or name == NODE:
             continue
         whole = not known[name].unit and number.is_integer() and not name.startswith("scale_")
-        group = _group(name)
-        yield Number(name, group, number, whole and group not in ("software", "technology"))
+        group, q = _group(name), known[name]
+        whole = whole and group not in ("software", "technology")
+        # A number that stands on its bound may miss it by the rounding of its unit.
+        room = min(q.low / number, 1.0), max(q.high / number, 1.0)
+        yield Number(name, group, number, whole, room)
 
 
 def _group(name: str) -> str:

@@ -12,7 +12,7 @@ from __future__ import annotations
 import itertools
 import math
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -118,6 +118,24 @@ class Space:
         topology = settings.pop("topology", None)
         chip = replace_quantities(VARIANTS[self.variant](), settings)
         return chip, Fleet(topology=topology) if topology else Fleet()
+
+    def design(self, row: Mapping[str, Any]) -> tuple[Accelerator, Fleet]:
+        """The design of a row of a front's table, such as `front.knee()`, with plain numbers.
+
+        Raises:
+          InputError: a row of another variant, or without one of the space's parameters.
+        """
+        if row.get("variant", self.variant) != self.variant:
+            raise InputError("variant", row["variant"], f"this space's: {self.variant}")
+        for p in self.parameters:
+            if p.name not in row:
+                raise InputError("row", ", ".join(map(str, row.keys())), f"needs {p.name}")
+        static = {name: str(row[name]) for name in self.structures()[0]}
+        values = {
+            p.name: str(row[p.name]) if p.kind == "choice" else float(row[p.name])
+            for p in self.numeric
+        }
+        return self.build(values, static)
 
     def _of_kind(self, name: str, kind: Any) -> dict[str, Any]:
         if isinstance(kind, str):

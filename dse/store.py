@@ -136,16 +136,20 @@ def read_front(path: str | Path) -> Front:
     if not path.is_dir():
         return Front.from_table(_read_parquet(path))
     table, axis = _read_parquet(path / "front.parquet"), S80
-    # A workload's subfolder has its manifest above.
-    run = next((folder for folder in (path, path.parent) if (folder / MANIFEST).is_file()), None)
+    run = run_of(path)
     if run is not None:
         manifest = RunFolder.open(run).manifest()
         settings = manifest.get("settings") or {}
-        named = settings.get("objectives") or manifest.get("objectives")
+        named = settings.get("objectives") or (manifest.get("sweep") or {}).get("objectives")
         if named:
             return Front.from_table(table, tuple(objective(name) for name in named))
         axis = scalability(settings.get("scalability", S80.name))
     return Front.from_table(table, (THROUGHPUT, POWER, axis.objective))
+
+
+def run_of(path: Path) -> Path | None:
+    """The run folder that a folder is, or whose workload's subfolder it is."""
+    return next((folder for folder in (path, path.parent) if (folder / MANIFEST).is_file()), None)
 
 
 def default_folder(command: str, root: str | Path = "runs", now: datetime | None = None) -> Path:

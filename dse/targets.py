@@ -1,10 +1,10 @@
 """What must improve, and by how much, for a chip to reach a target: `reach(point, targets, free)`.
 
 Of all changes of the free numbers that reach the targets the least is sought: the smallest sum of
-squared logarithms of their factors, each within `MOST` either way. At that point every factor's
-logarithm is proportional to how much the target answers to it (Karush, Kuhn and Tucker), so what
-matters most changes most. Sequential quadratic programming finds it on the sharp smooth model; the
-answer is then stretched until the exact model reaches the targets.
+squared logarithms of their factors, each within `MOST` either way and within its own range. There
+every other factor's logarithm is proportional to how much the target answers to it (Karush, Kuhn
+and Tucker), so what matters most changes most. Sequential quadratic programming finds it on the
+sharp smooth model; the answer is then stretched until the exact model reaches the targets.
 """
 
 from __future__ import annotations
@@ -66,9 +66,12 @@ def reach(point: Point, targets: Sequence[Constraint], free: Sequence[str]) -> R
     rows = [METRICS.index(t.metric) for t in targets]
     limits = np.log([t.limit for t in targets])
 
+    ranges = np.array([point.numbers[i].range for i in chosen])
+    low, high = np.log(ranges.clip(1.0 / MOST, MOST)).T
+
     def whole(x: np.ndarray) -> np.ndarray:
         u = np.zeros(len(point.numbers))
-        u[chosen] = x
+        u[chosen] = np.clip(x, low, high)
         return u
 
     def exact(x: np.ndarray) -> np.ndarray:
@@ -87,9 +90,8 @@ def reach(point: Point, targets: Sequence[Constraint], free: Sequence[str]) -> R
         values, slopes = seen[x.tobytes()]
         return signs * (limits - values[rows]), -signs[:, None] * slopes[np.ix_(rows, chosen)]
 
-    widest = math.log(MOST)
     found = minimize(
-        lambda x: 0.5 * x @ x, none, jac=lambda x: x, bounds=[(-widest, widest)] * len(none),
+        lambda x: 0.5 * x @ x, none, jac=lambda x: x, bounds=np.stack([low, high], axis=1),
         constraints={"type": "ineq", "fun": lambda x: smooth(x)[0], "jac": lambda x: smooth(x)[1]},
         method="SLSQP", options={"maxiter": 60, "ftol": 1e-6},
     )  # fmt: skip

@@ -128,6 +128,18 @@ def test_swings_are_re_evaluations(point, chip, large):
         assert table.loc[name, side] == pytest.approx(after / before - 1, abs=1e-5), name
 
 
+def test_nothing_moves_beyond_its_range(point, found):
+    """Ideal efficiencies are 1: there is none larger, neither to look at nor to reach a target."""
+    table = swings(point, "throughput_per_s", 0.1).set_index("parameter")
+    names = ["tuning_overlap", "tuning_dram_efficiency", "tuning_compute_efficiency"]
+    assert (table.loc[names, "more"] == 0.0).all()
+    assert table.loc[names, "less"].max() <= 0.0 > table.loc[names, "less"].min()
+    for name in names:
+        assert math.isnan(of(found, "throughput_per_s", name)["larger"])
+    with pytest.raises(InputError, match="out of reach"):
+        reach(point, [target("throughput=1e7")], ["software"])
+
+
 def test_interactions_are_what_pairs_add(point, chip, large):
     pairs = interactions(point, "throughput_per_s", ["clock_GHz", "dram_bandwidth_GBps", "arrays"])
     assert len(pairs) == 3

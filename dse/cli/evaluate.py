@@ -91,7 +91,7 @@ def command(
 
     CHIP is a name of the catalog (dse chips), the path of a chip's TOML file, or a variant's
     name for its default design. With --out: the table as CSV and parquet, a roofline plot and
-    the energy by part, as PNG, SVG and PDF. With --chips: a training step on a fleet under the
+    the energy and area by part, as PNG, SVG and PDF. With --chips: a training step on a fleet under the
     fastest of all parallel plans that fit in memory, or under the one given, and how it scales.
     """
     if chips is None:
@@ -150,13 +150,15 @@ def totals(found: Breakdown) -> dict[str, Any]:
 
 
 def draw(found: Breakdown, run: RunFolder) -> None:
-    """Roofline and energy plots into a run folder."""
+    """Roofline, energy by operation, power and area by part, into a run folder."""
     from dse.plots import style
     from dse.plots.energy import energy_bars
+    from dse.plots.parts import part_bars
     from dse.plots.roofline import roofline
 
     style.save(roofline(found), run.folder / "roofline")
     style.save(energy_bars(found), run.folder / "energy")
+    style.save(part_bars(found), run.folder / "parts")
 
 
 def _show(found: Breakdown, conditions: str, about: dict[str, Any]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from pathlib import Path
 from typing import Any
@@ -147,10 +148,15 @@ def _write(folder: Path, request: Request, found: Search, summary: dict[str, Any
                 budgets=budget_words(request.spaces), objectives=found.front.objectives,
             )  # fmt: skip
         run.write_manifest({
-            "command": "search", "settings": request.settings, "workload": request.workload.name,
-            "objectives": [o.column for o in found.front.objectives],
-            "spaces": [repr(space) for space in request.spaces], "summary": summary,
-            "provenance": provenance(),
+            "command": "search",
+            "settings": {
+                **request.settings, "workload": {"name": request.workload.name},
+                "objectives": [o.column for o in found.front.objectives],
+                "runtime": request.options.runtime, "residency": request.options.residency,
+                "scalability": request.options.scalability.name,
+                "spaces": [dataclasses.asdict(space) for space in request.spaces],
+            },
+            "summary": summary, "provenance": provenance(),
         })  # fmt: skip
         return run.commit()
 

@@ -18,6 +18,7 @@ from dse.explorer import MOST as MOST_EXPLORED
 from dse.explorer import write_explorer
 from dse.front import OBJECTIVES, THROUGHPUT, Objective, non_dominated
 from dse.plots import style
+from dse.plots.parallel import parallel
 from hwmodels.errors import InputError, check_choice
 
 POINTS_DRAWN = 4000  # of each variant: more would only darken the cloud
@@ -173,11 +174,15 @@ def draw(
     budgets: str = "",
     objectives: Objectives = OBJECTIVES,
 ) -> list[Path]:
-    """Draw into a folder (made if missing), or, for a file name, the pairwise panels alone."""
+    """Draw into a folder (made if missing), parallel coordinates too, or, for a file name, the
+    pairwise panels alone."""
     path = Path(path)
     if not path.suffix:
         path.mkdir(parents=True, exist_ok=True)
-        return draw_front(tables, joint, path, title=title, budgets=budgets, objectives=objectives)
+        lines = style.save(parallel(joint, objectives, title), path / "front_parallel")
+        return lines + draw_front(
+            tables, joint, path, title=title, budgets=budgets, objectives=objectives
+        )
     check_choice("figure format", path.suffix[1:], style.FORMATS)
     figure = pairwise(tables, joint, title, budgets, objectives)
     return style.save(figure, path.with_suffix(""), (path.suffix[1:],))

@@ -52,7 +52,7 @@ _RC: dict[Any, Any] = {
     "xtick.labelcolor": INK,
     "ytick.labelcolor": INK,
     "pdf.fonttype": 42,  # whole TrueType fonts: text stays searchable and editable
-    "svg.fonttype": "none",
+    "svg.fonttype": "path",  # outlines: the same where the font is not installed
     "svg.hashsalt": "chipgrad",  # the same identifiers in every run
 }
 

@@ -71,15 +71,31 @@ def strong_throughput(
 
     `options`: as of `hwmodels.evaluate.model`. More than one chip needs the links of the topology.
     """
-    batch = parts.operations.totals.samples[0]
 
-    def better(best: Any, part: tuple[Any, Operations]) -> tuple[Any, None]:
-        chips, operations = part
-        scaling = model(chip, operations, fleet, relax, **options).scaling
-        assert isinstance(scaling, Scaling)
-        alone = chips <= 1.0
-        joins = jnp.where(alone, 1.0, scaling.joins(chips, relax))
-        waiting = jnp.where(alone, 0.0, scaling.waiting(jnp.maximum(chips, 2.0), relax))
-        return relax.maximum(best, joins * batch / (scaling.time + waiting)), None
+    def better(best: Any, part: Any) -> tuple[Any, None]:
+        return relax.maximum(best, _shared(chip, parts, part, fleet, relax, options)), None
 
-    return jax.lax.scan(better, jnp.zeros_like(batch), (parts.chips, parts.operations))[0]
+    nothing = jnp.zeros_like(parts.operations.totals.samples[0])
+    return jax.lax.scan(better, nothing, (parts.chips, parts.operations))[0]
+
+
+def strong_curve(chip: Accelerator, parts: Shares, fleet: Fleet, **options: Any) -> Any:
+    """Throughput of the undivided batch on each number of chips, (K,) [samples/s]; 0 where the
+    links do not suffice."""
+
+    def one(part: Any) -> Any:
+        return _shared(chip, parts, part, fleet, EXACT, options)
+
+    return jax.lax.map(one, (parts.chips, parts.operations))
+
+
+def _shared(
+    chip: Accelerator, parts: Shares, part: Any, fleet: Fleet, relax: Relax, options: dict[str, Any]
+) -> Any:
+    chips, operations = part
+    scaling = model(chip, operations, fleet, relax, **options).scaling
+    assert isinstance(scaling, Scaling)
+    alone = chips <= 1.0
+    joins = jnp.where(alone, 1.0, scaling.joins(chips, relax))
+    waiting = jnp.where(alone, 0.0, scaling.waiting(jnp.maximum(chips, 2.0), relax))
+    return joins * parts.operations.totals.samples[0] / (scaling.time + waiting)
