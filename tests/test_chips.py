@@ -203,8 +203,10 @@ def test_own_files_need_not_cite(tmp_path):
         load_entry(path)
 
 
-def test_the_example_of_the_readme(tmp_path):
-    readme = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+def test_the_example_of_the_guide(tmp_path):
+    readme = (Path(__file__).parents[1] / "hwmodels" / "accelerators" / "README.md").read_text(
+        encoding="utf-8"
+    )
     section = readme.split("\n## Describe your own chip\n")[1].split("\n## ")[0]
     path = tmp_path / "mine.toml"
     path.write_text(section.split("```toml\n")[1].split("```")[0])

@@ -532,8 +532,10 @@ def test_smooth_and_gated_chips_are_finite(tiny):
     assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(metrics))
 
 
-def test_the_readme_composes_a_chip(load):
-    readme = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+def test_the_guide_composes_a_chip(load):
+    readme = (Path(__file__).parents[1] / "hwmodels" / "accelerators" / "README.md").read_text(
+        encoding="utf-8"
+    )
     section = readme.split("\n## Compose your own chip\n")[1].split("\n## ")[0]
     (text,) = re.findall(r"```toml\n(.*?)```", section, flags=re.DOTALL)
     chip = load(text).replace(GLOBAL_capacity_KiB=4096)

@@ -76,11 +76,11 @@ def test_json_and_run_folder(capsys: pytest.CaptureFixture[str], tmp_path: Path)
     for row in answer["rows"]:
         parts = sum(v for k, v in row.items() if k.startswith("energy_") and k != "energy_J")
         assert parts == pytest.approx(row["energy_J"])
-    for figure in ("roofline", "energy"):
+    for figure in ("roofline", "energy", "parts"):
         for kind in ("png", "svg", "pdf"):
             assert (out / f"{figure}.{kind}").stat().st_size > 5000
     svg = (out / "roofline.svg").read_text()
-    for word in ("FLOP/s", "FLOP/byte", ">DRAM ", "TPU v4 on mlp-large"):
+    for word in ("FLOP/s", "FLOP/byte", "DRAM ", "TPU v4 on mlp-large"):
         assert word in svg
     assert "Energy of a step (mJ)" in (out / "energy.svg").read_text()
     table = pd.read_csv(out / "operations.csv")

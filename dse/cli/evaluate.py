@@ -91,8 +91,9 @@ def command(
 
     CHIP is a name of the catalog (dse chips), the path of a chip's TOML file, or a variant's
     name for its default design. With --out: the table as CSV and parquet, a roofline plot and
-    the energy and area by part, as PNG, SVG and PDF. With --chips: a training step on a fleet under the
-    fastest of all parallel plans that fit in memory, or under the one given, and how it scales.
+    the energy and area by part, as PNG, SVG and PDF. With --chips: a training step on a fleet
+    under the fastest of all parallel plans that fit in memory, or under the one given, and how it
+    scales.
     """
     if chips is None:
         refuse_alone(click.get_current_context())
