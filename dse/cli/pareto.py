@@ -9,7 +9,7 @@ import click
 import pandas as pd
 
 from dse import pareto
-from dse.cli.common import constraints, print_json, print_table, progress_bars
+from dse.cli.common import constraints, print_json, print_table, progress_bars, whole
 from dse.defaults import default_space
 from dse.evaluating import Options
 from dse.scalability import Scalability, scalability
@@ -56,13 +56,13 @@ Examples:
               help="Accelerator variant; repeatable. Default: all.")  # fmt: skip
 @click.option("--space", "files", multiple=True, metavar="FILE.toml",
               help="Design space instead of a variant's default; repeatable.")  # fmt: skip
-@click.option("--designs", default=1_000_000, show_default=True,
+@click.option("--designs", default="1e6", show_default=True, metavar="N",
               help="Random designs per workload, over all variants.")  # fmt: skip
 @click.option("--at-most", multiple=True, metavar="METRIC=NUMBER",
               help="Budget, e.g. area_mm2=400; repeatable. Replaces the default ones (area_mm2="
               "400, power_W=300), or a space file's on the same metric.")  # fmt: skip
 @click.option("--at-least", multiple=True, metavar="METRIC=NUMBER", help="Likewise, a floor.")
-@click.option("--evaluations", default=100_000, show_default=True,
+@click.option("--evaluations", default="1e5", show_default=True, metavar="N",
               help="Of the gradient search, per workload over all variants.")  # fmt: skip
 @click.option("--runtime", default="graph", show_default=True, metavar="NAME",
               help="Launch cost between operations: eager, graph or none.")  # fmt: skip
@@ -75,10 +75,10 @@ def command(
     workloads: tuple[str, ...],
     variants: tuple[str, ...],
     files: tuple[str, ...],
-    designs: int,
+    designs: str,
     at_most: tuple[str, ...],
     at_least: tuple[str, ...],
-    evaluations: int,
+    evaluations: str,
     runtime: str,
     axis: str,
     seed: int,
@@ -96,9 +96,10 @@ def command(
     check_choice("--runtime", runtime, LAUNCH_S)
     spaces = _spaces(variants, files, constraints(at_most, at_least))
     structures = sum(len(space.structures()) for space in spaces)
-    if designs < structures:
+    count, tried = whole("--designs", designs), whole("--evaluations", evaluations)
+    if count < structures:
         raise InputError("--designs", designs, f"allowed: >= {structures}, one of each structure")
-    if evaluations < (least := fewest(structures)):
+    if tried < (least := fewest(structures)):
         raise InputError("--evaluations", evaluations, f"allowed: >= {least}")
     if not 0 <= seed < 2**32:
         raise InputError("--seed", seed, "allowed: 0 to 4294967295")
@@ -106,8 +107,8 @@ def command(
     settings = pareto.Settings(
         workloads=tuple(dict.fromkeys(workloads)) or pareto.DEFAULT_WORKLOADS,
         spaces=spaces,
-        designs=designs,
-        evaluations=evaluations,
+        designs=count,
+        evaluations=tried,
         seed=seed,
         options=options,
     )

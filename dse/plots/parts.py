@@ -61,5 +61,5 @@ def _bars(axes: Axes, parts: Mapping[str, float], colour: str, unit: str, what: 
     axes.set_xlim(0, 1.17 * max(parts.values()))
     axes.tick_params(axis="y", length=0)
     axes.grid(visible=False, axis="y")
-    label = unit.replace("mm2", "mm²")
-    axes.set_xlabel(f"{what} ({label}); {amount(float(f'{total:.3g}'), unit)} in all")
+    total_said = amount(float(f"{total:.3g}"), unit)
+    axes.set_xlabel(f"{what} ({unit}); {total_said} in all".replace("mm2", "mm²"))
