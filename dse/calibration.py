@@ -147,7 +147,8 @@ def _fit(entry: ChipEntry, table: Table) -> Fit:
     count = len(frame)
     weights = np.concatenate([np.ones((1, count)), _folds(count)])
 
-    loss = functools.partial(_loss, chip, priors, operations, measured, clock)
+    # Compiled, so that the search traces it once for all the places where it calls it.
+    loss = jax.jit(functools.partial(_loss, chip, priors, operations, measured, clock))
     start = jnp.asarray([*(p.real(p.median) for p in priors.values()), NOISE[0]])
     fitted = jax.jit(jax.vmap(lambda w: _descend(lambda u: loss(u, w), start)))(weights)
     best = fitted[0]
