@@ -212,3 +212,20 @@ np.testing.assert_allclose(row["busy_us"], folds * 512 / 1000, rtol=1e-5)
     assert "scores" in at_work("-m", "dse.cli.main", "trace", "attention.gemms")
     assert "Trees reach" in at_work("-m", "experiments.tree_or_chain", "--quick")
     assert (tmp_path / "runs" / "tree_or_chain-quick" / "bests.csv").exists()
+
+
+def test_the_reference_is_made_of_docstrings(tmp_path):
+    """Every public name says what it is, and the reference has a page of it."""
+    pdoc = pytest.importorskip("pdoc", reason="the docs extra is not installed")
+    for package in (hwmodels, dse):
+        for name in package.__all__:
+            thing = getattr(package, name)
+            assert not callable(thing) or len(thing.__doc__ or "") > 20, name
+    done = subprocess.run(
+        [sys.executable, "-m", "pdoc", "hwmodels", "dse", "hwmodels.parts", "-o", str(tmp_path)],
+        cwd=ROOT, capture_output=True, text=True, check=False, env=dict(os.environ),
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "evaluate" in (tmp_path / "hwmodels.html").read_text()
+    assert "negative-binomial" in (tmp_path / "hwmodels" / "parts" / "die.html").read_text()
+    assert pdoc.__version__
