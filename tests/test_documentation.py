@@ -77,6 +77,10 @@ def test_five_minutes_run(capsys, tmp_path, monkeypatch):
     assert scope["metrics"].feasible
     assert float(scope["slope"].sram.capacity) != 0
     assert {path.name for path in tmp_path.iterdir()} >= {"front.png", "mine.png"}
+    (further,) = blocks("dse/README.md", "python", "Figures, and a design by itself")
+    exec(compile(further, "dse/README.md", "exec"), scope)
+    names = {path.name for path in (tmp_path / "figures").iterdir()}
+    assert {"front.html", "front_parallel.pdf", "design_tornado.svg"} <= names
 
 
 def test_mapping_examples_run(capsys):
