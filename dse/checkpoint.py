@@ -12,7 +12,6 @@ import dataclasses
 import hashlib
 import io
 import json
-import os
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -27,6 +26,7 @@ from dse.manifest import check_same, describe, rebuild
 from dse.rounds import NAMED, Known, StructureSearch
 from dse.sampling import Sampled, Table
 from dse.space import Space
+from dse.store import write_whole
 from hwmodels import InputError, Workload
 
 MAGIC = b"chipgrad search\n"
@@ -58,6 +58,11 @@ class Checkpoint:
         self.path = beside(folder)
         self.request, self._interval = request, interval_s
         self._last = time.monotonic()
+
+    def check(self) -> None:
+        """`InputError` if what stands there is of another search, or of another code."""
+        if self.path.is_file():
+            check_same(_read(self.path)[0]["request"], self.request.describe())
 
     def restore(
         self, cases: Sequence[StructureSearch], volumes: list[float], boxes: dict[str, Known]
@@ -144,13 +149,8 @@ def _write(path: Path, about: dict[str, Any], arrays: dict[str, np.ndarray]) -> 
     buffer = io.BytesIO()
     np.savez(buffer, about=text, **{f"array {name}": a for name, a in arrays.items()})  # type: ignore[arg-type]
     content = buffer.getvalue()
-    temporary = path.with_name(path.name + ".new")
     path.parent.mkdir(parents=True, exist_ok=True)
-    with temporary.open("wb") as file:
-        file.write(MAGIC + hashlib.sha256(content).digest() + content)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
+    write_whole(path, MAGIC + hashlib.sha256(content).digest() + content)
 
 
 def _read(path: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:

@@ -1,7 +1,7 @@
 """The main job: train and trace the reference model, sweep every variant, refine, report.
 
-One `run_pareto` does it all and returns a `Report`; `write` puts it into a run folder. Nothing
-here models anything.
+One `run_pareto` does it all and returns an `Answer` for each workload; `write` puts them into a run
+folder. Nothing here models anything.
 """
 
 from __future__ import annotations
@@ -14,18 +14,24 @@ from typing import Any
 
 import pandas as pd
 
+from dse.checkpoint import Request
 from dse.defaults import default_space
 from dse.evaluating import Options
 from dse.front import Front, plain
 from dse.gathering import Sweep
+from dse.job import Job
+from dse.manifest import read_space
 from dse.origin import subfolder
 from dse.plots.fronts import draw_front
+from dse.provenance import provenance
 from dse.readings import Constraint
+from dse.sampling import Sampled
+from dse.scalability import scalability
 from dse.searching import Search, search
 from dse.space import Space, budget_words
-from dse.store import RunFolder, provenance
-from dse.sweeping import sweep
-from hwmodels import VARIANTS, Workload, load_workload
+from dse.stages import Stages
+from dse.store import RunFolder
+from hwmodels import VARIANTS, InputError, Workload, load_workload
 from hwmodels.fleet.scaling import LARGEST_FLEET
 from hwmodels.workloads import mlp
 from hwmodels.workloads.datasets import random_samples
@@ -53,6 +59,28 @@ class Settings:
     evaluations: int = 100_000  # of the gradient search
     seed: int = 0
     options: Options = Options()
+
+    def describe(self) -> dict[str, Any]:
+        """As JSON."""
+        return {
+            "workloads": list(self.workloads), "designs": self.designs,
+            "evaluations": self.evaluations, "seed": self.seed, "runtime": self.options.runtime,
+            "residency": self.options.residency, "scalability": self.options.scalability.name,
+            "spaces": [dataclasses.asdict(space) for space in self.spaces],
+        }  # fmt: skip
+
+    @classmethod
+    def read(cls, content: Mapping[str, Any]) -> Settings:
+        """What `describe` wrote; `InputError` for anything else."""
+        try:
+            axis = scalability(content["scalability"])
+            return cls(
+                tuple(content["workloads"]), tuple(map(read_space, content["spaces"])),
+                content["designs"], content["evaluations"], content["seed"],
+                Options(content["runtime"], content["residency"], axis),
+            )  # fmt: skip
+        except (KeyError, TypeError, ValueError) as error:
+            raise InputError("manifest", repr(error), "not one that this command wrote") from None
 
 
 @dataclass(frozen=True)
@@ -129,23 +157,32 @@ def _trained(seed: int, progress: Progress) -> Workload:
     return mlp.workload(config, result.densities)
 
 
-def run_pareto(settings: Settings, progress: Progress) -> tuple[list[Answer], float]:
-    """Answers for all workloads, and wall seconds. Raises `InputError` as `sweep` does."""
+def run_pareto(
+    settings: Settings, progress: Progress, stages: Stages
+) -> tuple[list[Answer], float]:
+    """Answers for all workloads, and wall seconds; `stages` keep what is done.
+
+    Raises `InputError` as `sweep` does, and where `stages` are those of another run or code.
+    """
     begin = time.perf_counter()
     answers = []
-    spaces = list(settings.spaces)
     for workload in load(settings.workloads, settings.seed, progress):
         sweeping, refining = f"sweeping {workload.name}", f"refining {workload.name}"
         settings.options.scalability.check(workload)
         progress(sweeping, 0.0)
-        swept = sweep(
-            spaces, workload, designs=settings.designs, seed=settings.seed,
-            options=settings.options, progress=_share(progress, sweeping, settings.designs),
-        )  # fmt: skip
+        drawn = Sampled("random", settings.designs, settings.seed)
+        swept = stages.sweep(
+            Job(settings.spaces, workload, drawn, settings.options),
+            _share(progress, sweeping, settings.designs),
+        )
         progress(refining, 0.0)
+        asked: dict[str, Any] = {"evaluations": settings.evaluations, "seed": settings.seed}
+        # What it starts with is the sweep's front, which is there as well.
+        request = Request(settings.spaces, workload, settings.options, None, asked)
         refined = search(
-            spaces, workload, evaluations=settings.evaluations, start=swept, seed=settings.seed,
-            options=settings.options, progress=_share(progress, refining, settings.evaluations),
+            settings.spaces, workload, start=swept, options=settings.options, **asked,
+            progress=_share(progress, refining, settings.evaluations),
+            checkpoint=stages.checkpoint(request),
         )  # fmt: skip
         answers.append(Answer(workload, swept, refined))
     return answers, time.perf_counter() - begin
@@ -184,16 +221,8 @@ def write(
     run.write_manifest(
         {
             "command": "pareto",
-            "settings": {
-                "workloads": [answer.workload.name for answer in answers],
-                "designs_per_workload": settings.designs,
-                "evaluations": settings.evaluations,
-                "seed": settings.seed,
-                "runtime": settings.options.runtime,
-                "residency": settings.options.residency,
-                "scalability": settings.options.scalability.name,
-                "spaces": [dataclasses.asdict(space) for space in settings.spaces],
-            },
+            "settings": settings.describe()
+            | {"workloads": [answer.workload.name for answer in answers]},
             "workloads": {answer.workload.name: answer.summary() for answer in answers},
             "notes": {answer.workload.name: list(answer.workload.notes) for answer in answers},
             "seconds": dict(seconds),

@@ -27,7 +27,8 @@ from dse.archive import Survivors
 from dse.gathering import Sweep
 from dse.job import Found, Job, Unit
 from dse.manifest import check_same, describe, rebuild
-from dse.store import MANIFEST, RunFolder, provenance
+from dse.provenance import provenance
+from dse.store import MANIFEST, RunFolder, write_whole
 from dse.sweeping import WORKERS, Execute, Progress, check, run
 from hwmodels import InputError
 
@@ -52,8 +53,8 @@ def start(path: str | Path, job: Job, trial: Sequence[dict[str, Any]] = ()) -> N
         if job.keep_all:
             (folder / DESIGNS).mkdir()
         if hasattr(job.sampling, "frame"):
-            _write(folder / TABLE, _parquet(job.sampling.frame))
-        _write(folder / MANIFEST, json.dumps(content, indent=2).encode())
+            write_whole(folder / TABLE, _parquet(job.sampling.frame))
+        write_whole(folder / MANIFEST, json.dumps(content, indent=2).encode())
 
 
 def reopen(path: str | Path) -> Job:
@@ -93,8 +94,8 @@ def proceed(
             if found.everything is not None:
                 rows = _parquet(found.everything)
                 header["everything"] = hashlib.sha256(rows).hexdigest()
-                _write(_designs_file(folder, unit), rows)
-            _write(_unit_file(folder, unit), _pack(header, found.survivors))
+                write_whole(_designs_file(folder, unit), rows)
+            write_whole(_unit_file(folder, unit), _pack(header, found.survivors))
 
     with _alone(folder):
         done = _read_units(folder, job, warn)
@@ -106,7 +107,7 @@ def finish(path: str | Path, summary: dict[str, Any]) -> None:
     folder = Path(path)
     content = RunFolder.open(folder).manifest() | {"status": "complete"} | summary
     with _writing(folder):
-        _write(folder / MANIFEST, (json.dumps(content, indent=2) + "\n").encode())
+        write_whole(folder / MANIFEST, (json.dumps(content, indent=2) + "\n").encode())
 
 
 def write_front(path: str | Path, sweep: Sweep) -> None:
@@ -115,8 +116,8 @@ def write_front(path: str | Path, sweep: Sweep) -> None:
     own = pd.concat([front.table for front in sweep.variant_fronts.values()], ignore_index=True)
     with _writing(folder):
         for name, table in (("front", sweep.front.table), ("variant_fronts", own)):
-            _write(folder / f"{name}.parquet", _parquet(table))
-            _write(folder / f"{name}.csv", table.to_csv(index=False).encode())
+            write_whole(folder / f"{name}.parquet", _parquet(table))
+            write_whole(folder / f"{name}.csv", table.to_csv(index=False).encode())
 
 
 def _read_units(
@@ -197,25 +198,6 @@ def _parquet(table: pd.DataFrame) -> bytes:
     buffer = io.BytesIO()
     table.to_parquet(buffer, index=False)
     return buffer.getvalue()
-
-
-def _write(path: Path, data: bytes) -> None:
-    """The whole file or none: a crash leaves the old one, or a temporary one."""
-    temporary = path.with_name(f".{path.name}.partial")
-    try:
-        with temporary.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except OSError:
-        temporary.unlink(missing_ok=True)
-        raise
-    directory = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(directory)
-    finally:
-        os.close(directory)
 
 
 @contextlib.contextmanager

@@ -11,17 +11,13 @@ reader sees a complete run or none. On an exception, Ctrl-C included, the tempor
 
 from __future__ import annotations
 
-import importlib.metadata
 import json
 import math
 import os
-import platform
 import shutil
-import subprocess
-import sys
 import tempfile
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from types import TracebackType
 
@@ -161,50 +157,23 @@ def default_folder(command: str, root: str | Path = "runs", now: datetime | None
     return path
 
 
-def provenance() -> dict[str, object]:
-    """What is needed to repeat a run: versions, commit, machine, time. Never fails.
-
-    `git_commit` and `git_modified` are None unless this file is tracked by a git checkout.
-    """
-    commit = modified = None
-    # Tracked, not merely inside: a virtual environment often lies in someone else's repository.
-    if _git("ls-files", "--error-unmatch", Path(__file__).name) is not None:
-        commit = _git("rev-parse", "HEAD")
-        changes = _git("status", "--porcelain", "--untracked-files=no")
-        modified = None if changes is None else bool(changes)
-    affinity = getattr(os, "sched_getaffinity", None)
-    return {
-        **{name: _version(name) for name in ("chipgrad", "jax", "numpy")},
-        "python": platform.python_version(),
-        "platform": platform.platform(),
-        "cpu_count": len(affinity(0)) if affinity else os.cpu_count(),
-        "git_commit": commit,
-        "git_modified": modified,
-        "time_utc": datetime.now(UTC).isoformat(timespec="seconds"),
-        "command": [Path(sys.argv[0]).name, *sys.argv[1:]],
-    }
-
-
-def _version(distribution: str) -> str | None:
+def write_whole(path: Path, data: bytes) -> None:
+    """The whole file or none: a crash leaves the old one, or a temporary one."""
+    temporary = path.with_name(f".{path.name}.partial")
     try:
-        return importlib.metadata.version(distribution)
-    except importlib.metadata.PackageNotFoundError:
-        return None
-
-
-def _git(*arguments: str) -> str | None:
+        with temporary.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except OSError:
+        temporary.unlink(missing_ok=True)
+        raise
+    directory = os.open(path.parent, os.O_RDONLY)
     try:
-        done = subprocess.run(
-            ["git", *arguments],
-            cwd=Path(__file__).parent,
-            capture_output=True,
-            text=True,
-            timeout=10,
-            check=True,
-        )
-    except (OSError, ValueError, subprocess.SubprocessError):
-        return None
-    return done.stdout.strip()
+        os.fsync(directory)
+    finally:
+        os.close(directory)
 
 
 def _read_parquet(path: Path) -> pd.DataFrame:

@@ -12,7 +12,8 @@ import pandas as pd
 import pytest
 
 from dse import store
-from dse.store import RunFolder, default_folder, provenance, read_front
+from dse.provenance import provenance
+from dse.store import RunFolder, default_folder, read_front
 from hwmodels.errors import InputError
 
 

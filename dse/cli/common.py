@@ -200,3 +200,13 @@ def read_table(option: str, name: str) -> pd.DataFrame:
     except (OSError, ValueError) as error:
         text = " ".join(str(error).split())[:120]
         raise InputError(option, path, f"cannot be read: {text}") from None
+
+
+def refuse_others(context: click.Context) -> None:
+    """`InputError` for an option beside --resume that would ask for something else."""
+    for parameter in context.command.params:
+        name = str(parameter.name)
+        typed = context.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE
+        if typed and name not in ("resume", "as_json"):
+            option = parameter.opts[0] if name != "names" else "SPACE"
+            raise InputError(option, context.params[name], "not beside --resume: it is kept there")

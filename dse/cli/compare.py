@@ -14,8 +14,9 @@ from dse.cli.common import print_json, print_table
 from dse.cli.evaluate import NAME, RUNTIME_HELP, totals
 from dse.comparison import UNCERTAINTY, Comparison, compare
 from dse.iso import ISO
+from dse.provenance import provenance
 from dse.remarks import whole_die_mm2
-from dse.store import RunFolder, provenance
+from dse.store import RunFolder
 from hwmodels import load_workload
 from hwmodels.accelerators.rates import LAUNCH_S
 from hwmodels.errors import check_choice

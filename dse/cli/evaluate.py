@@ -21,8 +21,9 @@ from dse.cli.fleet import (
     refuse_alone,
 )
 from dse.cli.plans import AUTO, HELP
+from dse.provenance import provenance
 from dse.remarks import broken_limits, clock_remark, whole_die_mm2
-from dse.store import RunFolder, provenance
+from dse.store import RunFolder
 from hwmodels import load_workload
 from hwmodels.accelerators.composed import Composed
 from hwmodels.accelerators.rates import LAUNCH_S

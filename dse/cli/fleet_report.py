@@ -10,7 +10,8 @@ import pandas as pd
 
 from dse.cli.common import human, print_table
 from dse.cli.plans import PARALLEL, write_plan
-from dse.store import RunFolder, provenance
+from dse.provenance import provenance
+from dse.store import RunFolder
 from hwmodels.accelerators.base import Accelerator
 from hwmodels.fleet.limits import memory_in_words, memory_room
 from hwmodels.fleet.network import square_sides

@@ -3,18 +3,27 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 from typing import Any
 
 import click
 import pandas as pd
 
 from dse import pareto
-from dse.cli.common import constraints, print_json, print_table, progress_bars, whole
+from dse.cli.common import (
+    constraints,
+    print_json,
+    print_table,
+    progress_bars,
+    refuse_others,
+    whole,
+)
 from dse.defaults import default_space
 from dse.evaluating import Options
 from dse.scalability import Scalability, scalability
 from dse.searching import fewest
 from dse.space import Space, budget_words
+from dse.stages import Stages
 from dse.store import RunFolder, default_folder
 from hwmodels import VARIANTS, InputError
 from hwmodels.accelerators.rates import LAUNCH_S
@@ -47,7 +56,8 @@ links wired as a 2-D torus (a chip with fewer than 4 links stays alone)."""
 Examples:
   dse pareto
   dse pareto --workload mlp-large --at-most power_W=150 --at-most area_mm2=200
-  dse pareto --variant systolic --variant simt --json > summary.json"""
+  dse pareto --variant systolic --variant simt --json > summary.json
+  dse pareto --resume runs/pareto-20260101-120000"""
 )
 @click.option("--workload", "workloads", multiple=True, metavar="NAME",
               help="Workload to design for, as dse trace takes it; repeatable. Default: mlp and "
@@ -70,8 +80,12 @@ Examples:
               help="Third axis: s80, n80, strong or efficiency@N, e.g. efficiency@64.")  # fmt: skip
 @click.option("--seed", default=0, show_default=True, help="Seed of training, sweep and search.")
 @click.option("--out", metavar="DIR", help="Run folder to make. Default: runs/pareto-<time>.")
+@click.option("--resume", metavar="DIR", help="Go on with a run that was killed or interrupted, "
+              "as it was asked for.")  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="Print the summary as one JSON object.")
+@click.pass_context
 def command(
+    context: click.Context,
     workloads: tuple[str, ...],
     variants: tuple[str, ...],
     files: tuple[str, ...],
@@ -83,18 +97,68 @@ def command(
     axis: str,
     seed: int,
     out: str | None,
+    resume: str | None,
     as_json: bool,
-) -> None:
+) -> int:
     """Sweep all variants on a workload, refine by gradient, draw the Pareto front.
 
     Trains the reference MLP briefly, traces its step, evaluates a million designs, spread over
     the accelerator variants, under the budgets, improves the front by gradient descent, and
     writes a run folder with tables, manifest and figures: throughput against power against
-    scalability.
+    scalability. A run that was killed goes on with --resume, and finds the same fronts.
     """
     begin = time.perf_counter()
+    if resume is not None:
+        refuse_others(context)
+        folder = Path(resume)
+        stages, asked = Stages.reopen(folder)
+        settings = pareto.Settings.read(asked)
+    else:
+        spaces = _spaces(variants, files, constraints(at_most, at_least))
+        settings = _settings(workloads, spaces, designs, evaluations, runtime, axis, seed)
+        folder = Path(out or default_folder("pareto"))
+        with RunFolder.create(folder):  # refuses a folder that is there already, or cannot be
+            pass
+        stages = Stages.begin(folder, settings.describe())
+    try:
+        answers, run_dir = _run(folder, settings, stages)
+    except KeyboardInterrupt:
+        click.echo(f"dse: interrupted; continue with: dse pareto --resume {folder}", err=True)
+        return 130
+    stages.remove()
+    seconds = time.perf_counter() - begin
+    if as_json:
+        _print_json(answers, run_dir, seconds)
+    else:
+        _print(answers, settings)
+        click.echo(f"Tables and figures: {run_dir} ({seconds:.0f} s)")
+    return 0
+
+
+def _run(
+    folder: Path, settings: pareto.Settings, stages: Stages
+) -> tuple[list[pareto.Answer], Path]:
+    """All stages, and the run folder that they make."""
+    try:
+        with RunFolder.create(folder) as run:
+            with progress_bars() as progress:
+                answers, seconds = pareto.run_pareto(settings, progress, stages)
+                progress("drawing", 0.0)
+                pareto.write(run, settings, answers, {"compute": seconds})
+                progress("drawing", 1.0)
+            return answers, run.commit()
+    except InputError as error:
+        if error.field not in ("--out", "--resume"):  # as it was asked for, it cannot end
+            stages.remove()
+        raise
+
+
+def _settings(
+    workloads: tuple[str, ...], spaces: tuple[Space, ...], designs: str, evaluations: str,
+    runtime: str, axis: str, seed: int,
+) -> pareto.Settings:  # fmt: skip
+    """What was asked for, checked."""
     check_choice("--runtime", runtime, LAUNCH_S)
-    spaces = _spaces(variants, files, constraints(at_most, at_least))
     structures = sum(len(space.structures()) for space in spaces)
     count, tried = whole("--designs", designs), whole("--evaluations", evaluations)
     if count < structures:
@@ -103,43 +167,14 @@ def command(
         raise InputError("--evaluations", evaluations, f"allowed: >= {least}")
     if not 0 <= seed < 2**32:
         raise InputError("--seed", seed, "allowed: 0 to 4294967295")
-    options = Options(runtime=runtime, scalability=scalability(axis))
-    settings = pareto.Settings(
+    return pareto.Settings(
         workloads=tuple(dict.fromkeys(workloads)) or pareto.DEFAULT_WORKLOADS,
         spaces=spaces,
         designs=count,
         evaluations=tried,
         seed=seed,
-        options=options,
+        options=Options(runtime=runtime, scalability=scalability(axis)),
     )
-    with RunFolder.create(out or default_folder("pareto")) as run:
-        with progress_bars() as progress:
-            answers, seconds = pareto.run_pareto(settings, progress)
-            progress("drawing", 0.0)
-            pareto.write(run, settings, answers, {"compute": seconds})
-            progress("drawing", 1.0)
-        run_dir = run.commit()
-    summaries = {answer.workload.name: answer.summary() for answer in answers}
-    first = summaries[answers[0].workload.name]
-    if as_json:
-        total = sum(summary["designs"] for summary in summaries.values())
-        wall = time.perf_counter() - begin
-        print_json({
-            **first, "designs": total, "wall_s": wall, "run_dir": str(run_dir),
-            "workload": answers[0].workload.name, "workloads": summaries,
-        })  # fmt: skip
-        return
-    for name, summary in summaries.items():
-        _print_answer(name, summary, options.scalability)
-        without = [s.variant for s in spaces if s.variant not in summary["knee"]]
-        if without:
-            click.echo(f"No feasible design: {', '.join(without)}.")
-        click.echo(f"At most {summary['most_chips']:,} chips in a fleet: the workload's largest "
-                   "sensible global batch.")  # fmt: skip
-    click.echo(f"\n{_LEGEND}")
-    click.echo(f"Scalability is {axis}: it {options.scalability.rewards}.")
-    click.echo(f"Budgets: {budget_words(spaces)}. Runtime: {runtime}.")
-    click.echo(f"Tables and figures: {run_dir} ({time.perf_counter() - begin:.0f} s)")
 
 
 def _spaces(
@@ -162,6 +197,30 @@ def _spaces(
         found = "; ".join(f"{s.variant}: {', '.join(map(str, s.constraints))}" for s in bounded)
         raise InputError("budgets", found, "all spaces on one front need the same budgets")
     return tuple(bounded)
+
+
+def _print_json(answers: list[pareto.Answer], run_dir: Path, seconds: float) -> None:
+    summaries = {answer.workload.name: answer.summary() for answer in answers}
+    name = answers[0].workload.name
+    print_json({
+        **summaries[name], "designs": sum(summary["designs"] for summary in summaries.values()),
+        "wall_s": seconds, "run_dir": str(run_dir), "workload": name, "workloads": summaries,
+    })  # fmt: skip
+
+
+def _print(answers: list[pareto.Answer], settings: pareto.Settings) -> None:
+    axis = settings.options.scalability
+    for answer in answers:
+        summary = answer.summary()
+        _print_answer(answer.workload.name, summary, axis)
+        without = [s.variant for s in settings.spaces if s.variant not in summary["knee"]]
+        if without:
+            click.echo(f"No feasible design: {', '.join(without)}.")
+        click.echo(f"At most {summary['most_chips']:,} chips in a fleet: the workload's largest "
+                   "sensible global batch.")  # fmt: skip
+    click.echo(f"\n{_LEGEND}")
+    click.echo(f"Scalability is {axis.name}: it {axis.rewards}.")
+    click.echo(f"Budgets: {budget_words(settings.spaces)}. Runtime: {settings.options.runtime}.")
 
 
 def _print_answer(name: str, summary: dict[str, Any], axis: Scalability) -> None:

@@ -18,8 +18,9 @@ from dse.cli.common import (
     read_table,
     whole,
 )
+from dse.provenance import provenance
 from dse.robustness import UNCERTAIN, Robust, robust_front
-from dse.store import RunFolder, provenance
+from dse.store import RunFolder
 from hwmodels import InputError
 
 SHOWN = 12

@@ -20,6 +20,7 @@ from dse.cli.common import (
     print_json,
     progress_bars,
     read_table,
+    refuse_others,
     whole,
 )
 from dse.costing import costing
@@ -28,9 +29,10 @@ from dse.evaluating import Options, evaluator
 from dse.front import Front, plain
 from dse.plots.fronts import draw_front
 from dse.prices import Price, prices
+from dse.provenance import provenance
 from dse.searching import Search, search
 from dse.space import Space, budget_words
-from dse.store import RunFolder, default_folder, provenance
+from dse.store import RunFolder, default_folder
 from hwmodels import InputError, Workload
 
 
@@ -72,7 +74,7 @@ def command(
     """
     begin = time.perf_counter()
     if resume is not None:
-        _refuse_others(context)
+        refuse_others(context)
         folder = Path(resume)
         request = reopen(folder)
     else:
@@ -110,15 +112,6 @@ def command(
     return 0
 
 
-def _refuse_others(context: click.Context) -> None:
-    """`InputError` for an option beside --resume that would ask for something else."""
-    for name in context.params:
-        typed = context.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE
-        if typed and name not in ("resume", "as_json"):
-            option = "SPACE" if name == "names" else "--" + name.replace("_", "-")
-            raise InputError(option, context.params[name], "not beside --resume: it is kept there")
-
-
 def _request(names: tuple[str, ...], given: dict[str, Any]) -> Request:
     """What was asked for, checked."""
     if not 0 <= given["seed"] < 2**32:
@@ -144,7 +137,7 @@ def _write(folder: Path, request: Request, found: Search, summary: dict[str, Any
         if len(found.front.objectives) == 3:
             draw_front(
                 {v: f.table for v, f in own.items()}, found.front.table, run.folder,
-                title=f"Training {request.workload.name}: gradient search",
+                title=f"{request.workload.name}: gradient search",
                 budgets=budget_words(request.spaces), objectives=found.front.objectives,
             )  # fmt: skip
         run.write_manifest({

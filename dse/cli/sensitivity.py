@@ -13,9 +13,10 @@ from dse.cli.common import human, print_json, print_table, progress_bars
 from dse.cli.evaluate import RUNTIME_HELP
 from dse.elasticity import PAIR_STEP, interactions, sensitivity, swings
 from dse.point import GROUPS, METRICS, Point
+from dse.provenance import provenance
 from dse.readings import Constraint
 from dse.remarks import broken_limits
-from dse.store import RunFolder, provenance
+from dse.store import RunFolder
 from dse.targets import Reached, reach, target
 from hwmodels import InputError, load_workload
 from hwmodels.accelerators.composed import Composed

@@ -11,7 +11,8 @@ import click
 
 from dse.breakdown import break_down, chip_name, find_chip
 from dse.cli.common import human, print_json, print_table
-from dse.store import RunFolder, provenance
+from dse.provenance import provenance
+from dse.store import RunFolder
 from hwmodels import InputError, Workload, load_workload
 from hwmodels.errors import check_choice
 from hwmodels.workloads.importers.exporting import EXPORTERS

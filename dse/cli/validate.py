@@ -11,7 +11,8 @@ import pandas as pd
 
 from dse.breakdown import short_name
 from dse.cli.common import human, print_json, print_table, progress_bars
-from dse.store import RunFolder, provenance
+from dse.provenance import provenance
+from dse.store import RunFolder
 from dse.validation import KINDS, Report, load_kind, validate
 from dse.validation.kind import Figures, error, mape, predicted
 from hwmodels.accelerators.catalog import load_entry
