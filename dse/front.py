@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import moocore
 import numpy as np
@@ -17,6 +18,9 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from hwmodels.errors import InputError, check_choice
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 Floats = NDArray[np.float64]
 
@@ -83,11 +87,13 @@ def finite_points(points: ArrayLike) -> Floats:
 class Front:
     """The non-dominated designs: one row each in `table`, with parameters and metrics as columns.
 
-    Build it with `from_table`, which filters and checks.
+    Build it with `from_table`, which filters and checks. `own`: where several variants share the
+    front, each one's own front, which figures draw beside.
     """
 
     table: pd.DataFrame
     objectives: tuple[Objective, ...] = OBJECTIVES
+    own: Mapping[str, pd.DataFrame] | None = None
 
     @classmethod
     def from_table(
@@ -200,19 +206,38 @@ class Front:
             for name, mask in rows.items()
         }
 
+    def variant_tables(self) -> Mapping[str, pd.DataFrame]:
+        """Each variant's own front where it is known, else its share of this one."""
+        return self.own or {name: share.table for name, share in self.by_variant().items()}
+
     def plot(
-        self, path: str | Path, *, title: str = "Pareto front", budgets: str = ""
-    ) -> list[Path]:
-        """Draw the front; returns the files written (`dse.plots.fronts.draw`).
+        self, path: str | Path | None = None, *, title: str = "Pareto front", budgets: str = "",
+        columns: int = 2,
+    ) -> list[Path] | Figure:  # fmt: skip
+        """Draw the front, for one or two `columns` of a page.
 
         `path` is a folder, for all figures in every format and `front.html`, or a file ending in
-        .png, .svg or .pdf, for the pairwise panels alone. Only designs on this front are drawn.
-        """
-        from dse.plots import fronts  # drawing is slow to import and rarely needed
+        .png, .svg or .pdf, for the projections alone; the files written are returned. Without a
+        path, the projections are returned as a figure. Each variant's own front is drawn where it
+        is known (`own`), else its share of this one.
 
-        tables = {name: share.table for name, share in self.by_variant().items()}
-        return fronts.draw(
-            tables, self.table, path, title=title, budgets=budgets, objectives=self.objectives
+        Raises:
+          InputError: no designs, one objective, columns other than 1 or 2, another format.
+        """
+        from dse.plots import fronts, style  # drawing is slow to import and rarely needed
+
+        if columns not in (1, 2):
+            raise InputError("columns", columns, "allowed: 1, 2")
+        tables, drawn = self.variant_tables(), (title, budgets, self.objectives, columns)
+        if path is None:
+            return fronts.pairwise(tables, self.table, *drawn)
+        path = Path(path)
+        kind = path.suffix[1:]
+        if path.is_dir() or not kind.isalpha():
+            return fronts.draw_front(tables, self.table, path, *drawn)
+        check_choice("figure format", kind, style.FORMATS)
+        return style.save(
+            fronts.pairwise(tables, self.table, *drawn), path.with_suffix(""), (kind,)
         )
 
     def _minimised_logs(self) -> Floats:

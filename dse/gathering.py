@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 
 import numpy as np
@@ -76,24 +77,21 @@ class Gathering:
             table = job.table(number, archive.finish())
             tables.setdefault(case.space.variant, []).append(table)
         own = {variant: pd.concat(parts, ignore_index=True) for variant, parts in tables.items()}
-        return Sweep(
-            front=joint_front(own, job.options.objectives),
-            variant_fronts={
-                variant: Front.from_table(table, job.options.objectives)
-                for variant, table in own.items()
-                if len(table)
-            },
-            census=census,
-            wall_s=seconds,
-        )
+        joint, variant_fronts = fronts_of(own, job.options.objectives)
+        return Sweep(joint, variant_fronts, census, seconds)
 
 
-def joint_front(tables: dict[str, pd.DataFrame], objectives: tuple[Objective, ...]) -> Front:
-    """The front of several variants' tables together; ties to the smallest design index."""
-    filled = [table for table in tables.values() if len(table)]
-    everything = pd.concat(filled, ignore_index=True)
+def fronts_of(
+    tables: dict[str, pd.DataFrame], objectives: tuple[Objective, ...]
+) -> tuple[Front, dict[str, Front]]:
+    """The joint front of several variants' tables, ties to the smallest design index, and the
+    variants' own."""
+    filled = {variant: table for variant, table in tables.items() if len(table)}
+    everything = pd.concat(filled.values(), ignore_index=True)
     ordered = everything.sort_values("design", kind="stable", ignore_index=True)
-    return Front.from_table(ordered, objectives)
+    own = {variant: Front.from_table(table, objectives) for variant, table in filled.items()}
+    joint = Front.from_table(ordered, objectives)
+    return dataclasses.replace(joint, own={v: front.table for v, front in own.items()}), own
 
 
 def explain(job: Job, number: int, census: Census) -> None:

@@ -20,7 +20,7 @@ import pandas as pd
 
 from dse.evaluating import Options, evaluator
 from dse.front import Front, non_dominated
-from dse.gathering import Sweep, joint_front
+from dse.gathering import Sweep, fronts_of
 from dse.rounds import LEAST, Known, Observe, StructureSearch
 from dse.sampling import Table
 from dse.space import Space
@@ -240,9 +240,10 @@ def _result(cases: Sequence[StructureSearch], options: Options, first: int, begi
             tables.setdefault(case.engine.space.variant, []).append(table)
         first += case.candidates
     own = {variant: pd.concat(parts, ignore_index=True) for variant, parts in tables.items()}
+    joint, variant_fronts = fronts_of(own, options.objectives)
     return Search(
-        front=joint_front(own, options.objectives),
-        variant_fronts={v: Front.from_table(t, options.objectives) for v, t in own.items()},
+        front=joint,
+        variant_fronts=variant_fronts,
         gradients=sum(case.gradients for case in cases),
         candidates=sum(case.candidates for case in cases),
         wall_s=time.perf_counter() - begin,

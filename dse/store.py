@@ -11,6 +11,7 @@ reader sees a complete run or none. On an exception, Ctrl-C included, the tempor
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 import os
@@ -24,12 +25,13 @@ from types import TracebackType
 import numpy as np
 import pandas as pd
 
-from dse.front import POWER, THROUGHPUT, Front
+from dse.front import OBJECTIVES, POWER, THROUGHPUT, Front, Objective
 from dse.readings import objective
 from dse.scalability import S80, scalability
 from hwmodels.errors import InputError
 
 MANIFEST = "manifest.json"
+FRONT, VARIANT_FRONTS = "front.parquet", "variant_fronts.parquet"
 
 
 class RunFolder:
@@ -126,21 +128,31 @@ class RunFolder:
 
 
 def read_front(path: str | Path) -> Front:
-    """The front of a run folder, on its own axes, or of one parquet file with the default ones;
-    `InputError` if bad."""
+    """The front of a run folder, on its own axes and with each variant's own, or of a parquet file
+    of another kind with the default axes; `InputError` if bad."""
     path = Path(path)
+    if path.name == FRONT and run_of(path.parent) is not None:
+        path = path.parent
     if not path.is_dir():
         return Front.from_table(_read_parquet(path))
-    table, axis = _read_parquet(path / "front.parquet"), S80
-    run = run_of(path)
-    if run is not None:
-        manifest = RunFolder.open(run).manifest()
-        settings = manifest.get("settings") or {}
-        named = settings.get("objectives") or (manifest.get("sweep") or {}).get("objectives")
-        if named:
-            return Front.from_table(table, tuple(objective(name) for name in named))
-        axis = scalability(settings.get("scalability", S80.name))
-    return Front.from_table(table, (THROUGHPUT, POWER, axis.objective))
+    front = Front.from_table(_read_parquet(path / FRONT), _objectives(run_of(path)))
+    if not (path / VARIANT_FRONTS).is_file():
+        return front
+    groups = _read_parquet(path / VARIANT_FRONTS).groupby("variant", sort=False)
+    return dataclasses.replace(front, own={str(name): part for name, part in groups})
+
+
+def _objectives(run: Path | None) -> tuple[Objective, ...]:
+    """The axes of a run's fronts."""
+    if run is None:
+        return OBJECTIVES
+    manifest = RunFolder.open(run).manifest()
+    settings = manifest.get("settings") or {}
+    named = settings.get("objectives") or (manifest.get("sweep") or {}).get("objectives")
+    if named:
+        return tuple(objective(name) for name in named)
+    axis = scalability(settings.get("scalability", S80.name))
+    return THROUGHPUT, POWER, axis.objective
 
 
 def run_of(path: Path) -> Path | None:

@@ -9,13 +9,12 @@ import click
 import pandas as pd
 
 from dse.cli.common import human, print_json, progress_bars
-from dse.explorer import write_explorer
 from dse.front import Front
 from dse.origin import Origin, origin
 from dse.plots import style
-from dse.plots.fronts import pairwise, three_dimensional
-from dse.plots.parallel import parallel
-from dse.store import RunFolder, read_front
+from dse.plots.fronts import draw_front
+from dse.space import budget_words
+from dse.store import FRONT, RunFolder, read_front, run_of
 from hwmodels import load_workload
 from hwmodels.errors import InputError, check_choice
 
@@ -33,7 +32,7 @@ Examples:
 )
 @click.argument("run", metavar="RUN")
 @click.option("--columns", default=2, show_default=True, metavar="N",
-              help="Width of the projections: 1 or 2 columns of a page.")  # fmt: skip
+              help="Width of the figures: 1 or 2 columns of a page.")  # fmt: skip
 @click.option("--format", "formats", multiple=True, metavar="NAME",
               help="png, svg or pdf; repeatable. Default: all.")  # fmt: skip
 @click.option("--title", help="Title of the figures.")
@@ -57,26 +56,20 @@ def command(
     for name in formats:
         check_choice("--format", name, style.FORMATS)
     path, kinds = Path(run), formats or style.FORMATS
+    if path.name == FRONT and run_of(path.parent) is not None:
+        path = path.parent
     front, source = read_front(path), origin(path)
     if designs and designs != (NONE,) and source is None:
         raise InputError("--design", ", ".join(designs), "allowed: of a run folder")
     chosen = {} if source is None else _chosen(front, designs or (KNEE,))
-    words = title or f"Front of {path.resolve().name}"
-    tables = variant_tables(path, front)
-    figures = {"parallel": parallel(front.table, front.objectives, words)}
-    if len(front.objectives) == 3:
-        both, axes = (tables, front.table, words, ""), front.objectives
-        figures["pairwise"] = pairwise(*both, axes, columns)
-        figures["3d"] = three_dimensional(*both, axes)
-    every = pd.concat(tables.values(), ignore_index=True)
+    words = title or f"{source.workload if source else 'Front'} of {path.resolve().name}"
+    budgets = f"Budgets: {budget_words(source.spaces)}." if source else ""
+    drawn = (front.variant_tables(), front.table)
+    remarks: list[str] = []
     with RunFolder.create(out or f"{str(path).rstrip('/')}-plots") as folder:
-        for name, figure in figures.items():
-            style.save(figure, folder.folder / f"front_{name}", kinds)
-        write_explorer(folder.folder / "front.html", every, front.objectives, words)
+        draw_front(*drawn, folder.folder, words, budgets, front.objectives, columns, kinds)
         if source is not None and chosen:
-            remarks = _draw_designs(source, chosen, folder.folder, kinds)
-        else:
-            remarks = []
+            remarks = _draw_designs(source, chosen, folder.folder, kinds, columns)
         made = folder.commit()
     for remark in remarks:
         click.echo(remark, err=True)
@@ -110,8 +103,9 @@ def _chosen(front: Front, names: tuple[str, ...]) -> dict[str, pd.Series]:
 
 
 def _draw_designs(
-    source: Origin, chosen: dict[str, pd.Series], folder: Path, formats: tuple[str, ...]
-) -> list[str]:
+    source: Origin, chosen: dict[str, pd.Series], folder: Path, formats: tuple[str, ...],
+    columns: int,
+) -> list[str]:  # fmt: skip
     """Figures of each design into a folder; remarks on what differs from the run."""
     from dse.plots.design import plot_design
     from hwmodels import evaluate
@@ -132,14 +126,9 @@ def _draw_designs(
                         f"dse: {name}: {column} was {human(row[column])} in the run and is "
                         f"{human(float(now))} with this code and workload"
                     )
-            plot_design(chip, workload, folder, fleet=fleet, name=name, formats=formats, **settings)
+            plot_design(
+                chip, workload, folder, fleet=fleet, name=name, formats=formats, columns=columns,
+                **settings,
+            )  # fmt: skip
         progress("designs", 1.0)
     return remarks
-
-
-def variant_tables(path: Path, front: Front) -> dict[str, pd.DataFrame]:
-    """Each variant's own front, if the run has them, else its share of the joint one."""
-    own = path / "variant_fronts.parquet"
-    if not (path.is_dir() and own.is_file()):
-        return {name: share.table for name, share in front.by_variant().items()}
-    return {str(name): part for name, part in pd.read_parquet(own).groupby("variant", sort=False)}

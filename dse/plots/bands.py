@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 
 from dse.front import Objective
 from dse.plots import style
-from dse.plots.fronts import axis_label
+from dse.plots.style import axis_label
 
 COLOURS = "cividis"  # perceptually even, and so for the colour blind
 BAND = "#9ecae1"

@@ -8,6 +8,7 @@ blindness (https://jfly.uni-koeln.de/color/); each variant has its own marker be
 from __future__ import annotations
 
 import math
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,9 +19,12 @@ import matplotlib
 import numpy as np
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
+from matplotlib.font_manager import FontProperties
+from matplotlib.textpath import text_to_path
 from matplotlib.ticker import EngFormatter
 from numpy.typing import NDArray
 
+from dse.front import Objective
 from hwmodels.errors import check_choice
 
 FORMATS = ("png", "svg", "pdf")
@@ -81,9 +85,18 @@ def darker(colour: str) -> tuple[float, ...]:
     return tuple(0.45 * channel for channel in to_rgb(colour))
 
 
+# For variants of the user's own: dark, so that they stand apart from the six.
+_FURTHER = ("#882255", "#117733", "#332288", "#7A5C00", "#555555", "#AA4499", "#225555")
+_MARKERS = "X<p>h*d8"
+
+
 def variant_style(name: str) -> VariantStyle:
-    """The style of a variant; one that is not known here is drawn in grey under its own name."""
-    return VARIANT_STYLES.get(name, VariantStyle("#777777", "X", name))
+    """The style of a variant; one that is not known here has a colour and a marker by its name."""
+    if name in VARIANT_STYLES:
+        return VARIANT_STYLES[name]
+    number = zlib.crc32(name.encode())  # the same in every process
+    colour, marker = _FURTHER[number % len(_FURTHER)], _MARKERS[number % len(_MARKERS)]
+    return VariantStyle(colour, marker, name)
 
 
 @contextmanager
@@ -112,6 +125,28 @@ def save(figure: Figure, stem: str | Path, formats: tuple[str, ...] = FORMATS) -
             figure.savefig(path, format=kind, dpi=DPI, metadata=metadata[kind])
             paths.append(path)
     return paths
+
+
+def wrapped(text: str, inches: float, size: float, weight: str = "normal") -> list[str]:
+    """`text` in lines of at most `inches` at `size` points, as measured; none for no text."""
+    font = FontProperties(family=_RC["font.family"], size=size, weight=weight)
+
+    def width(line: str) -> float:
+        return float(text_to_path.get_text_width_height_descent(line, font, ismath=False)[0]) / 72
+
+    lines: list[str] = []
+    for word in text.split():
+        longer = f"{lines[-1]} {word}" if lines else word
+        if lines and width(longer) <= inches:
+            lines[-1] = longer
+        else:
+            lines.append(word)
+    return lines
+
+
+def axis_label(objective: Objective) -> str:
+    """What an axis says: the quantity and its unit."""
+    return f"{objective.label} ({objective.unit})"
 
 
 def log_limits(values: NDArray, pad: float = 0.06, least: float = 0.5) -> tuple[float, float]:
