@@ -59,7 +59,8 @@ def test_a_run_of_two_axes_has_those(tmp_path, capsys):
     )
     out = tmp_path / "out"
     assert main(["plot", str(run), "--format", "svg", "--out", str(out)]) == 0
-    assert {file.name for file in out.iterdir()} == {"front.html", "front_parallel.svg"}
+    names = {"front.html", "front_pairwise.svg", "front_parallel.svg"}
+    assert {file.name for file in out.iterdir()} == names
     svg = (out / "front_parallel.svg").read_text()
     assert "Cost" in svg or "cost" in svg
 

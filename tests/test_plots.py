@@ -1,5 +1,6 @@
 """Figures: every format, units on every axis, legends, the awkward cases; warnings are errors."""
 
+import dataclasses
 import sys
 
 import matplotlib
@@ -8,7 +9,7 @@ import pandas as pd
 import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
-from dse.front import Front
+from dse.front import OBJECTIVES, Front, Objective
 from dse.plots import fronts, style
 from hwmodels.errors import InputError
 
@@ -42,7 +43,8 @@ def texts_of(figure):
 
 def test_all_formats_are_written(tmp_path):
     paths = fronts.draw_front(*case(), tmp_path, title="mlp-large", budgets="area <= 400 mm²")
-    names = [f"front_{n}.{e}" for n in ("pairwise", "3d") for e in ("png", "svg", "pdf")]
+    kinds = ("pairwise", "3d", "parallel")
+    names = [f"front_{n}.{e}" for n in kinds for e in ("png", "svg", "pdf")]
     names.append("front.html")
     assert sorted(p.name for p in tmp_path.iterdir()) == sorted(names)
     assert sorted(p.name for p in paths) == sorted(names)
@@ -76,11 +78,17 @@ def test_no_global_state_is_changed(tmp_path):
 
 def test_axes_have_names_and_units():
     figure = fronts.pairwise(*case())
-    labels = [(a.get_xlabel(), a.get_ylabel()) for a in figure.axes]
+    panels, strips = figure.axes[:3], figure.axes[3:]
+    labels = [
+        (below.get_xlabel(), above.get_ylabel())
+        for above, below in zip(panels, strips, strict=True)
+    ]
     power, throughput = "Chip power, step average (W)", "Throughput (samples/s)"
     scalability = "Scalability S80 (samples/s)"
     assert labels == [(power, throughput), (power, scalability), (scalability, throughput)]
-    assert all(a.get_xscale() == a.get_yscale() == "log" for a in figure.axes)
+    assert all(a.get_xscale() == a.get_yscale() == "log" for a in panels)
+    narrow = fronts.pairwise(*case(), columns=1).axes
+    assert [(a.get_xlabel(), a.get_ylabel()) for a in narrow] == labels
     (axes,) = fronts.three_dimensional(*case()).axes
     assert [getattr(axes, f"get_{n}label")() for n in "xyz"] == [power, scalability, throughput]
 
@@ -128,6 +136,61 @@ def test_step_line_is_the_front_of_two_objectives():
     assert line.get_drawstyle() == "steps-pre"
 
 
+def test_strips_are_each_line_over_the_best_of_all():
+    columns = ["throughput_per_s", "power_W", "scalability_per_s"]
+    fast = pd.DataFrame([(4.0, 10.0, 8.0), (6.0, 20.0, 3.0)], columns=columns)
+    slow = pd.DataFrame([(1.0, 5.0, 1.0), (3.0, 10.0, 5.0)], columns=columns)
+    tables = {"simt": fast.assign(variant="simt"), "vector": slow.assign(variant="vector")}
+    joint = Front.from_table(pd.concat(tables.values())).table
+    first, _, last = fronts.pairwise(tables, joint).axes[3:]
+    simt, vector = (line.get_ydata() for line in first.get_lines())
+    np.testing.assert_allclose(simt, [np.nan, 1.0, 1.0])  # at 5, 10 and 20 W
+    np.testing.assert_allclose(vector, [1.0, 0.75, 0.5])
+    simt, vector = (line.get_ydata() for line in last.get_lines())
+    np.testing.assert_allclose(simt, [1.0, 1.0, 1.0])  # throughput at a scalability of 3, 5, 8
+    np.testing.assert_allclose(vector, [0.5, 0.75, np.nan])
+
+
+@pytest.mark.parametrize("count", [2, 4, 5])
+def test_every_pair_of_any_objectives_has_a_panel(tmp_path, count):
+    more = [Objective("area_mm2", "Die area", "mm²", False),
+            Objective("cost_USD", "Cost", "USD", maximise=False)]  # fmt: skip
+    objectives = (*OBJECTIVES, *more)[:count]
+    tables, _ = case(count=30)
+    whole = pd.concat(tables.values()).assign(area_mm2=lambda t: t["power_W"] * 2, cost_USD=9.0)
+    front = Front.from_table(whole, objectives)
+    pairs = count * (count - 1) // 2
+    figure = front.plot(columns=1)
+    assert len(figure.axes) == pairs
+    names = {path.name for path in front.plot(tmp_path / "run_v1.0")}
+    assert ("front_3d.png" in names) == (count > 2)
+
+
+def test_a_front_of_variants_shows_their_own_fronts():
+    tables, _ = case()
+    shares = Front.from_table(pd.concat(tables.values(), ignore_index=True))
+    known = dataclasses.replace(shares, own=tables)
+    assert "Only designs of the joint front are drawn" in texts_of(shares.plot())
+    figure = known.plot()
+    assert "Lines: each variant's front" in texts_of(figure)
+    drawn = {line.get_label(): len(line.get_xdata()) for line in figure.axes[0].get_lines()}
+    assert len(drawn) == len(tables)
+
+
+def test_titles_are_not_mathematics(tmp_path):
+    front = Front.from_table(case(count=20)[1])
+    assert front.plot(tmp_path / "a.png", title="bad $x_{ $", budgets="$ 5") == [tmp_path / "a.png"]
+
+
+def test_lines_are_as_wide_as_they_may_be():
+    words = "one two three four five six seven eight nine ten eleven twelve " * 4
+    lines = style.wrapped(words, 2.0, 7)
+    assert " ".join(lines) == words.strip()
+    assert 5 < len(lines) < 14
+    assert style.wrapped("", 2.0, 7) == []
+    assert style.wrapped("x" * 300, 2.0, 7) == ["x" * 300]
+
+
 def one_point():
     table = designs("simt", 1)
     return {"simt": table}, table
@@ -158,7 +221,8 @@ def unknown_variant():
 )
 def test_degenerate_fronts_are_drawn(tmp_path, make):
     tables, joint = make()
-    assert len(fronts.draw_front(tables, joint, tmp_path)) == 7
+    some = joint if len(joint) else pd.concat(tables.values())
+    assert len(fronts.draw_front(tables, some, tmp_path)) == 10
     for axes in fronts.pairwise(tables, joint).axes:
         for ticks, limits in ((axes.get_xticks(), axes.get_xlim()),):
             inside = (ticks >= limits[0]) & (ticks <= limits[1])
@@ -176,9 +240,9 @@ def test_many_points_are_thinned_and_the_figure_says_so():
     table = designs("systolic", 20_000)
     figure = fronts.pairwise({"systolic": table}, table)
     assert "thinned evenly to 4,000 a variant, of: systolic 20,000" in texts_of(figure)
-    assert "200 a variant at most, of 20,000" in texts_of(figure)
+    assert "40 a variant at most, of 20,000" in texts_of(figure)
     cloud, outlined = figure.axes[0].collections
-    assert (len(cloud.get_offsets()), len(outlined.get_offsets())) == (4000, 200)
+    assert (len(cloud.get_offsets()), len(outlined.get_offsets())) == (4000, 40)
     assert cloud.get_rasterized()
 
 
@@ -188,11 +252,16 @@ def test_front_plot(tmp_path):
     assert len(front.plot(tmp_path / "new" / "folder")) == 10
     with pytest.raises(InputError, match="figure format"):
         front.plot(tmp_path / "front.jpeg")
+    with pytest.raises(InputError, match="columns: got 3"):
+        front.plot(columns=3)
+    with pytest.raises(InputError, match="at least two"):
+        Front.from_table(front.table, OBJECTIVES[:1]).plot(tmp_path / "one")
+    assert not (tmp_path / "one").exists()
 
 
 def test_variants_are_told_apart():
-    looks = style.VARIANT_STYLES.values()
-    assert len({look.colour for look in looks}) == len({look.marker for look in looks}) == 6
+    looks = [*style.VARIANT_STYLES.values(), *map(style.variant_style, ("mine", "yours", "ours"))]
+    assert len({look.colour for look in looks}) == len({look.marker for look in looks}) == 9
 
 
 @pytest.mark.parametrize(

@@ -30,7 +30,7 @@ def front_figures(
     figures = {"pairwise": pairwise(*given)}
     if len(objectives) > 2:
         figures["3d"] = three_dimensional(*given)
-    figures["parallel"] = parallel(joint, objectives, title, columns)
+    figures["parallel"] = parallel(joint, objectives, title)
     return figures
 
 

@@ -16,7 +16,7 @@ from dse.plots import style
 from hwmodels.errors import InputError
 
 POINTS_DRAWN = 4000  # of each variant: more would only darken the cloud
-OUTLINED = 60  # of each variant's designs on the joint front: more would be one black mass
+OUTLINED = 40  # of each variant's designs on the joint front: more would be one black mass
 LINE_INCHES = 0.14  # one line of small text
 TITLE_INCHES = 0.19
 ENTRY_INCHES = 1.42  # of the legend

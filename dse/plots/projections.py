@@ -16,7 +16,7 @@ from dse.plots import style
 from dse.plots.legend import Frame, Tables, outlined, prepared, thinned
 
 PANEL_INCHES = {1: 1.65, 2: 2.2}  # height, by columns
-STRIP = 0.36  # height of what is below, over the panel's
+STRIP = 0.4  # height of what is below, over the panel's
 BESIDE = 3  # panels in a row over two columns
 MARKERS = 6  # on each line
 Step = tuple[NDArray[np.float64], NDArray[np.float64]]
@@ -144,7 +144,7 @@ def _strip(axes: Any, tables: Tables, x: Objective, y: Objective) -> None:
                   color=style.variant_style(name).colour)  # fmt: skip
     axes.set_ylim(0.0, 1.06)
     axes.set_yticks([0.0, 0.5, 1.0])
-    axes.set_ylabel("over the best")
+    axes.set_ylabel("over best")
     axes.set_xlabel(style.axis_label(x))
 
 

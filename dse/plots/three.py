@@ -13,7 +13,8 @@ from dse.plots import style
 from dse.plots.legend import Frame, Tables, outlined, prepared, thinned
 from hwmodels.errors import InputError
 
-INCHES, ABOVE_LEGEND = {1: 2.9, 2: 4.3}, {1: -0.1, 2: 0.3}  # height of the axes, by columns
+INCHES = {1: 2.8, 2: 4.3}  # height of the axes, by columns
+ABOVE_LEGEND = {1: 0.12, 2: 0.3}
 WIDTH = {1: style.ONE_COLUMN_INCHES, 2: 5.6}
 
 
