@@ -15,10 +15,12 @@ from pathlib import Path
 
 import click
 
-from experiments.report import RESULTS, Experiment
+from dse.store import write_whole
+from experiments.report import Experiment
 from hwmodels import InputError
 from hwmodels.errors import check_choice
 
+PROGRESS = Path("runs") / "experiments-all.json"
 NAMES = (
     "dedicated_or_gpu", "ablation", "energy", "scaling_limits", "codesign", "one_chip_or_many",
     "twenty_years", "validation",
@@ -35,13 +37,15 @@ def load(name: str) -> Experiment:
 @click.command()
 @click.option("--quick", is_flag=True, help="Small configurations, to see that all work.")
 @click.option("--only", multiple=True, metavar="NAME", help="This one alone; may be repeated.")
-@click.option("--resume", is_flag=True, help="Skip those that have a manifest of a full run.")
+@click.option("--resume", is_flag=True, help="Go on with a run that was stopped, after its last "
+              "experiment that ended.")  # fmt: skip
 def command(quick: bool, only: tuple[str, ...], resume: bool) -> int:
     """Answer all questions; the answers are in experiments/results/."""
-    failed = []
-    for name in only or NAMES:
-        question = load(name).question
-        if resume and not quick and _done(RESULTS / name):
+    asked, failed = list(only or NAMES), []
+    questions = {name: load(name).question for name in asked}
+    done = _stopped(asked, quick) if resume else []
+    for name, question in questions.items():
+        if name in done:
             continue
         click.echo(f"\n== {name}: {question}", err=True)
         begin = time.monotonic()
@@ -49,17 +53,27 @@ def command(quick: bool, only: tuple[str, ...], resume: bool) -> int:
         status = subprocess.run(arguments, check=False).returncode
         click.echo(f"== {name}: {time.monotonic() - begin:.0f} s", err=True)
         if status == 130:
+            click.echo("experiments: go on with --resume", err=True)
             return status
         if status:
             failed.append(name)
+        else:
+            done.append(name)
+            PROGRESS.parent.mkdir(exist_ok=True)
+            noted = {"asked": asked, "quick": quick, "done": done}
+            write_whole(PROGRESS, json.dumps(noted).encode())
+    PROGRESS.unlink(missing_ok=True)
     if failed:
         click.echo(f"failed: {', '.join(failed)}", err=True)
     return 1 if failed else 0
 
 
-def _done(folder: Path) -> bool:
-    manifest = folder / "manifest.json"
-    return manifest.exists() and not json.loads(manifest.read_text(encoding="utf-8"))["quick"]
+def _stopped(asked: list[str], quick: bool) -> list[str]:
+    """What a run of the same experiments had done; `InputError` if none was stopped."""
+    noted = json.loads(PROGRESS.read_text(encoding="utf-8")) if PROGRESS.is_file() else {}
+    if (noted.get("asked"), noted.get("quick")) != (asked, quick):
+        raise InputError("--resume", PROGRESS, "no run of these experiments was stopped here")
+    return list(noted["done"])
 
 
 def main() -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import subprocess
 from pathlib import Path
 
 import jax
@@ -52,6 +53,29 @@ def test_kept_results_are_those_of_full_runs():
         now = json.dumps(vars(all.load(name).full), sort_keys=True, default=list)
         assert kept == now, f"{name}: its configuration changed; run it again"
         assert sum(p.stat().st_size for p in (RESULTS / name).iterdir()) < 1e6
+
+
+def test_a_stopped_run_of_all_goes_on(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    started = []
+
+    def process(arguments, check):
+        started.append(arguments[2].rpartition(".")[2])
+        stopped = started == ["energy", "ablation"]
+        return subprocess.CompletedProcess(arguments, 130 if stopped else 0)
+
+    monkeypatch.setattr(all.subprocess, "run", process)
+    asked = ["--quick", "--only", "energy", "--only", "ablation", "--only", "codesign"]
+    monkeypatch.setattr("sys.argv", ["all", *asked])
+    assert all.main() == 130
+    assert "--resume" in capsys.readouterr().err
+    monkeypatch.setattr("sys.argv", ["all", "--resume"])
+    assert all.main() == 2
+    assert "no run of these experiments" in capsys.readouterr().err
+    monkeypatch.setattr("sys.argv", ["all", *asked, "--resume"])
+    assert all.main() == 0
+    assert started == ["energy", "ablation", "ablation", "codesign"]
+    assert not all.PROGRESS.exists()
 
 
 def test_absent_tables_are_one_line(tmp_path, monkeypatch, capsys):
