@@ -186,7 +186,7 @@ def _figure(effects: pd.DataFrame, pairs: np.ndarray, config: Config) -> Figure:
         figure = Figure(
             figsize=(style.TWO_COLUMN_INCHES, 0.9 + 0.32 * len(names)), layout="constrained"
         )
-        left, middle, right = figure.subplots(1, 3, width_ratios=(1, 1, 1.1))
+        left, middle, right = figure.subplots(1, 3, width_ratios=(1, 1, 1.25))
         for axes, (measure, unit) in zip((left, middle), MEASURES.items(), strict=True):
             steps = effects[f"{measure}_in_order"].to_numpy()
             ends = np.cumprod(steps)
@@ -200,7 +200,7 @@ def _figure(effects: pd.DataFrame, pairs: np.ndarray, config: Config) -> Figure:
                 )  # fmt: skip
             axes.set_xscale("log")
             low, high = style.log_limits(np.array([1.0, *ends]))
-            axes.set_xlim(10**low, 10 ** (high + 0.45 * (high - low)))
+            axes.set_xlim(10**low, 10 ** (high + 0.45 * (high - low)))  # room for the numbers
             axes.set_xlabel(f"{unit}, over the plain chip's")
             axes.set_yticks(ys, names if axes is left else [])
             axes.set_ylim(len(names) - 0.5, -0.5)
@@ -216,7 +216,7 @@ def _figure(effects: pd.DataFrame, pairs: np.ndarray, config: Config) -> Figure:
         right.set_xticks(ys, names, rotation=30, ha="right", rotation_mode="anchor")
         right.set_yticks(ys, names)
         right.grid(False)
-        right.set_title("samples/s: two together over apart", loc="left", color=style.MUTED)
+        right.set_title("samples/s, pairs: together over apart", loc="left", color=style.MUTED)
     return figure
 
 

@@ -139,7 +139,6 @@ def _figure(table: pd.DataFrame) -> Figure:
                 look = style.variant_style(str(variant))
                 axes.plot(part["year"], part[column], ls="", marker=look.marker, ms=4,
                           color=look.colour, label=look.label)  # fmt: skip
-            _name(axes, known, column)
             axes.set_yscale("log")
             low, high = style.log_limits(known[column].to_numpy())
             ticks = style.log_ticks(low, high)
@@ -150,17 +149,20 @@ def _figure(table: pd.DataFrame) -> Figure:
             axes.xaxis.get_major_locator().set_params(integer=True)
             axes.set_xlabel("year")
             axes.set_ylabel(label)
+            _name(figure, axes, known, column)
         handles, labels = axes.get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside lower center", ncols=5, frameon=False)
     return figure
 
 
-def _name(axes: Axes, table: pd.DataFrame, column: str, most: int = 14) -> None:
+def _name(figure: Figure, axes: Axes, table: pd.DataFrame, column: str, most: int = 14) -> None:
     """Names of the chips that are farthest, and of the nearest."""
     order = table.sort_values(column)
-    for row in pd.concat([order.head(3), order.tail(most - 3)]).drop_duplicates().itertuples():
-        axes.annotate(row.chip, (row.year, getattr(row, column)), (3, 2),
-                      textcoords="offset points", size=5.5, color=style.MUTED)  # fmt: skip
+    named = pd.concat([order.tail(most - 3)[::-1], order.head(3)]).drop_duplicates()
+    at = ["year", column]
+    style.place_labels(
+        figure, axes, named[at].to_numpy(float), list(named["chip"]), table[at].to_numpy(float)
+    )
 
 
 def _answer(report: Report, table: pd.DataFrame, config: Config) -> None:
@@ -177,8 +179,9 @@ def _answer(report: Report, table: pd.DataFrame, config: Config) -> None:
     far = ", ".join(f"{r.chip} {r.throughput_gap:.2g}x" for r in order.tail(5).itertuples())
     report.say(f"Nearest to their front: {near}. Farthest: {far}.")
     by_time = known.groupby(pd.cut(known["year"], [2000, 2016, 2019, 2021, 2030]), observed=True)
+    first, last = int(known["year"].min()), int(known["year"].max())
     said = ", ".join(
-        f"{int(span.left) + 1} to {min(int(span.right), int(known['year'].max()))}: {gap:.2g}x"
+        f"{max(int(span.left) + 1, first)} to {min(int(span.right), last)}: {gap:.2g}x"
         for span, gap in by_time["throughput_gap"].median().items()
     )
     report.say(f"Median by year: {said}.")
