@@ -1,8 +1,8 @@
 """Does a dedicated chip beat a GPU in throughput, energy and scalability, and on what?
 
-Every variant is searched for its own best designs of each workload under one budget of area and
-power at one node: equal area, equal power, equal node, each at its own optimum. Pairs of real
-chips stand beside, as they were built.
+Every variant is searched for its own best designs of each workload at one node, under one budget of
+area and power together, and on some workloads of area alone and of power alone: equal area, equal
+power, equal node, each at its own optimum. Pairs of real chips stand beside, as they were built.
 """
 
 from __future__ import annotations
@@ -12,11 +12,10 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from matplotlib.figure import Figure
 
 import dse
 from dse.front import THROUGHPUT, Front
-from dse.plots import style
+from experiments.ratios import TIE, budgets_figure, pairs_figure, ratios
 from experiments.report import Experiment, Report, main
 from hwmodels import VARIANTS, InputError, Metrics, evaluate, load_chip, load_workload
 
@@ -24,7 +23,6 @@ GPU = "simt"
 # What a front is asked for: its best samples/s, samples/J and scalable samples/s.
 MEASURES = {"throughput": "throughput (samples/s)", "energy": "efficiency (samples/J)",
             "scalability": "scalability, S80 (samples/s)"}  # fmt: skip
-TIE = 1.25  # below this ratio two variants are not told apart
 
 
 @dataclass(frozen=True)
@@ -42,6 +40,11 @@ class Config:
     area_mm2: float = 400.0
     power_W: float = 300.0
     evaluations: int = 30_000
+    # Where area alone and power alone are budgets too.
+    split_workloads: tuple[str, ...] = (
+        "mlp-large", "resnet18@train,batch=64", "bert-base@train,batch=32,sequence=128",
+    )  # fmt: skip
+    split_variants: tuple[str, ...] = ("simt", "systolic", "spatial", "in_memory")
     pairs: tuple[tuple[str, str], ...] = (
         ("v100", "tpu_v3"), ("a100_40gb", "tpu_v4"), ("a100_80gb", "gaudi2"),
         ("a100_80gb", "gc200"), ("h100", "tpu_v5p"), ("h100", "gaudi3"),
@@ -50,27 +53,39 @@ class Config:
 
 
 def run(report: Report, config: Config) -> None:
-    """Fronts of every variant on every workload; real pairs; a figure of ratios."""
-    rows = []
-    for name in config.workloads:
-        for variant in config.variants:
-            front = _front(config, name, variant)
-            rows.append({"workload": name, "variant": variant, **_bests(front)})
-    table = pd.DataFrame(rows)
-    gpu = table[table["variant"] == GPU].set_index("workload")
+    """Fronts of every variant on every workload; real pairs; figures of ratios."""
+    area, power = ("area_mm2", config.area_mm2), ("power_W", config.power_W)
+    asked = [("area and power", (area, power), config.workloads, config.variants)]
+    asked += [
+        (name, (budget,), config.split_workloads, config.split_variants)
+        for name, budget in (("area", area), ("power", power))
+    ]
+    table = pd.DataFrame(
+        {"equal": name, "workload": workload, "variant": variant,
+         **_bests(_front(config, workload, variant, budgets))}
+        for name, budgets, workloads, variants in asked
+        for workload in workloads
+        for variant in variants
+    )  # fmt: skip
     for measure in MEASURES:
-        base = gpu[measure].reindex(table["workload"]).to_numpy()
-        table[f"{measure}_vs_gpu"] = table[measure] / base
+        gpu = table[table["variant"] == GPU].set_index(["equal", "workload"])[measure]
+        base = gpu.reindex(pd.MultiIndex.from_frame(table[["equal", "workload"]]))
+        table[f"{measure}_vs_gpu"] = table[measure] / base.to_numpy()
     report.table("variants", table, "Each variant at its own optimum")
     pairs = _pairs(config)
     report.table("pairs", pairs, "Chips as they were built")
-    report.figure("ratios", _figure(table, config))
+    whole = table[table["equal"] == "area and power"]
+    report.figure("ratios", ratios(whole, config.workloads, config.variants))
+    report.figure("budgets", budgets_figure(table, config.split_variants))
+    report.figure("pairs", pairs_figure(pairs, config.workloads))
     _answer(report, table, pairs, config)
 
 
-def _front(config: Config, workload: str, variant: str) -> Front | None:
-    budgets = dse.Constraint("area_mm2", config.area_mm2), dse.Constraint("power_W", config.power_W)
-    space = dse.default_space(variant).with_constraints(budgets)
+def _front(
+    config: Config, workload: str, variant: str, budgets: tuple[tuple[str, float], ...]
+) -> Front | None:
+    limits = tuple(dse.Constraint(metric, limit) for metric, limit in budgets)
+    space = dse.default_space(variant).with_constraints(limits)
     try:
         found = dse.search(
             space, load_workload(workload), evaluations=config.evaluations, seed=config.seed
@@ -105,6 +120,7 @@ def _pairs(config: Config) -> pd.DataFrame:
                 "gpu": gpu, "dedicated": other, "workload": name,
                 "throughput_ratio": float(b.throughput / a.throughput),
                 "energy_ratio": float(b.throughput / b.power / (a.throughput / a.power)),
+                "scalability_ratio": float(b.scalability / a.scalability),
                 "too_small": " ".join(short),
             })  # fmt: skip
     return pd.DataFrame(rows)
@@ -115,42 +131,8 @@ def _too_small(metrics: Metrics) -> bool:
     return any("capacity" in name and float(value) < 0 for name, value in margins)
 
 
-def _figure(table: pd.DataFrame, config: Config) -> Figure:
-    """A panel a measure: ratio to the GPU-like variant, a row a workload."""
-    workloads = list(config.workloads)
-    with style.style():
-        figure = Figure(
-            figsize=(style.TWO_COLUMN_INCHES, 1.3 + 0.3 * len(workloads)), layout="constrained"
-        )
-        panels = figure.subplots(1, 3, sharey=True)
-        for axes, (measure, label) in zip(panels, MEASURES.items(), strict=True):
-            axes.axvspan(1 / TIE, TIE, color="#eeeeee", lw=0, zorder=0)
-            axes.axvline(1.0, color=style.VARIANT_STYLES[GPU].colour, lw=1.2, zorder=1)
-            for variant in config.variants:
-                if variant == GPU:
-                    continue
-                part = table[table["variant"] == variant].set_index("workload")
-                look = style.variant_style(variant)
-                axes.plot(
-                    part[f"{measure}_vs_gpu"].reindex(workloads), np.arange(len(workloads)),
-                    ls="", marker=look.marker, ms=4.5, color=look.colour, label=look.label,
-                )  # fmt: skip
-            axes.set_xscale("log")
-            axes.set_xlabel(f"{label.split(' (')[0]}\nover the GPU-like variant's")
-            axes.set_yticks(range(len(workloads)), [w.replace(",", ", ") for w in workloads])
-            axes.set_ylim(len(workloads) - 0.5, -0.5)
-            low, high = style.log_limits(np.asarray([1.0, *table[f"{measure}_vs_gpu"].dropna()]))
-            axes.set_xlim(10**low, 10**high)
-            ticks = style.log_ticks(low, high, most=5)
-            axes.set_xticks(ticks, [style.engineering(t) for t in ticks])
-            axes.minorticks_off()
-        handles, labels = panels[0].get_legend_handles_labels()
-        figure.legend(handles, labels, loc="outside lower center", ncols=5, frameon=False)
-    return figure
-
-
 def _answer(report: Report, table: pd.DataFrame, pairs: pd.DataFrame, config: Config) -> None:
-    others = table[table["variant"] != GPU]
+    others = table[(table["variant"] != GPU) & (table["equal"] == "area and power")]
     for measure, label in MEASURES.items():
         column = f"{measure}_vs_gpu"
         best = others.loc[others.groupby("workload")[column].idxmax()].set_index("workload")
@@ -165,6 +147,16 @@ def _answer(report: Report, table: pd.DataFrame, pairs: pd.DataFrame, config: Co
     lost = others[others[f"{THROUGHPUT.column.split('_')[0]}_vs_gpu"] < 1 / TIE]
     losers = ", ".join(f"{r.variant} on {r.workload}" for r in lost.itertuples())
     report.say(f"Where dedicated variants are clearly slower: {losers or 'nowhere'}.")
+    alone = table[(table["variant"] != GPU) & (table["equal"] != "area and power")]
+    for equal, part in alone.groupby("equal", sort=False):
+        medians = part.groupby("variant", sort=False)[
+            [f"{measure}_vs_gpu" for measure in MEASURES]
+        ].median()
+        said = "; ".join(
+            f"{variant} {row.iloc[0]:.2g}x samples/s, {row.iloc[1]:.2g}x samples/J"
+            for variant, row in medians.iterrows()
+        )
+        report.say(f"At equal {equal} alone, median over training workloads: {said}.")
     fits = pairs[pairs["too_small"] == ""]
     medians = fits.groupby(["gpu", "dedicated"], sort=False)[["throughput_ratio", "energy_ratio"]]
     said = "; ".join(
@@ -181,6 +173,7 @@ EXPERIMENT = Experiment(
     run,
     Config(),
     Config(workloads=("mlp",), variants=("spatial", GPU), evaluations=2_500,
+           split_workloads=("mlp",), split_variants=("spatial", GPU),
            pairs=(("a100_40gb", "tpu_v4"),)),
 )  # fmt: skip
 
