@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 import os
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -57,6 +58,7 @@ def bench(
     block: int = BLOCK,
     operations: tuple[int, ...] = OPERATIONS,
     grid_points: dict[str, int] | None = None,
+    progress: Callable[[str, float], None] = lambda stage, share: None,
 ) -> dict[str, Any]:
     """Designs and gradients per second of one variant (its first structure) on a workload.
 
@@ -65,6 +67,7 @@ def bench(
       chunk, block: designs a call, of the random and of the grid program.
       grid_points: values of each axis of the large grid, by default a billion designs.
       operations: numbers of distinct operations for `designs_per_s_by_operations`.
+      progress: told of every stage, with the share of it that is done: 0, then 1.
 
     Returns:
       `random_`, `grid_` and `numpy_designs_per_s`, `gradients_per_s`, `speedup_vs_numpy` (random
@@ -84,17 +87,28 @@ def bench(
     engine = evaluator(space, space.structures()[0], trace.training, Options())
     share = seconds / (6 + len(operations))
 
+    def stage(name: str, measure: Callable[[], Any]) -> Any:
+        progress(name, 0.0)
+        found = measure()
+        progress(name, 1.0)
+        return found
+
+    def in_numpy() -> dict[int, Figure]:
+        return {n: _numpy(engine, trace, n, share / len(NUMPY_CHUNKS)) for n in NUMPY_CHUNKS}
+
     figures = {
-        "random_designs_per_s": _random(engine, trace, chunk, share),
-        "grid_designs_per_s": _grid(engine, trace, block, share),
-        "gradients_per_s": _gradients(costing(engine, trace), share),
+        "random_designs_per_s": stage("random", lambda: _random(engine, trace, chunk, share)),
+        "grid_designs_per_s": stage("grid", lambda: _grid(engine, trace, block, share)),
+        "gradients_per_s": stage("gradients", lambda: _gradients(costing(engine, trace), share)),
     }
-    numpy_figures = {n: _numpy(engine, trace, n, share / len(NUMPY_CHUNKS)) for n in NUMPY_CHUNKS}
+    numpy_figures = stage("numpy", in_numpy)
     best = max(numpy_figures, key=lambda n: numpy_figures[n][0])
     figures["numpy_designs_per_s"] = numpy_figures[best]
-    figures["mappings_per_s"] = mapping_rate(share)
-    figures["plans_per_s"], plans = plan_rate(share)
-    by_operations = {n: _random(engine, synthetic(n), chunk, share) for n in operations}
+    figures["mappings_per_s"] = stage("mappings", lambda: mapping_rate(share))
+    figures["plans_per_s"], plans = stage("plans", lambda: plan_rate(share))
+    by_operations = stage("larger workloads", lambda: {
+        n: _random(engine, synthetic(n), chunk, share) for n in operations
+    })  # fmt: skip
     result: dict[str, Any] = {name: figure[0] for name, figure in figures.items()}
     for path in ("random", "grid"):
         name = "speedup_vs_numpy" if path == "random" else "grid_speedup_vs_numpy"
@@ -103,8 +117,8 @@ def bench(
     model = pruned(costs.program._replace(outputs=costs.objectives()))
     result["fraction_of_bound"] = result["random_designs_per_s"] / bound(model, share)
     result["designs_per_s_by_operations"] = {n: figure[0] for n, figure in by_operations.items()}
-    result["front_designs_per_s"] = _front_rate(space, trace)
-    result |= billion_grid(workload, grid_points)
+    result["front_designs_per_s"] = stage("front", lambda: _front_rate(space, trace))
+    result |= stage("billion designs", lambda: billion_grid(workload, grid_points))
     everything = figures | {f"{n}_operations": figure for n, figure in by_operations.items()}
     return result | {
         "spread": {name: figure[1] for name, figure in everything.items()},

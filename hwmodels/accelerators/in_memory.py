@@ -89,7 +89,7 @@ class InMemory(Accelerator):
     kind: str = static("digital", choices=("digital", "analog"), doc="how a column is added up")
     input_bits: str = static("1", choices=("1", "2", "4", "8"), doc="input bits of a step")
 
-    IDLE_W_PER_M2 = 0.03e6  # as systolic: no public measurement of a large one
+    IDLE_W_PER_M2 = 0.085e6  # as systolic and spatial: no public measurement of a large one
 
     @property
     def _weight_bits(self) -> float:
