@@ -12,8 +12,10 @@ from matplotlib.figure import Figure
 from dse.plots import style
 
 GPU = "simt"
-TIE = 1.25  # below this ratio two variants are not told apart
-PANELS = {"throughput": "throughput", "energy": "efficiency", "scalability": "scalability, S80"}
+TIE = 1.25  # assumed: below this ratio two variants are not told apart
+PANELS = {"throughput": "samples/s", "energy": "samples/J at 80% of the\nGPU-like speed",
+          "scalability": "S80 (training)"}  # fmt: skip
+PAIR_PANELS = {"throughput": "samples/s", "energy": "samples/J", "scalability": "S80 (training)"}
 PAIR_LOOKS = (("#0072B2", "o"), ("#D55E00", "^"), ("#009E73", "s"), ("#CC79A7", "D"),
               ("#E69F00", "P"), ("#56B4E9", "v"))  # fmt: skip
 ROW_INCHES = 0.3
@@ -37,7 +39,7 @@ def ratios(table: pd.DataFrame, workloads: Sequence[str], variants: Sequence[str
                           color=look.colour, label=look.label)  # fmt: skip
 
     values = {m: table[f"{m}_vs_gpu"] for m in PANELS}
-    return _figure(draw, values, workloads, "over the GPU-like variant's")
+    return _figure(draw, values, workloads, PANELS, "over the GPU-like variant's")
 
 
 def budgets_figure(table: pd.DataFrame, variants: Sequence[str]) -> Figure:
@@ -74,16 +76,18 @@ def pairs_figure(pairs: pd.DataFrame, workloads: Sequence[str]) -> Figure:
                 axes.plot(part.loc[some, f"{measure}_ratio"], at[some], ls="", marker=marker,
                           ms=4.5, color=colour, mfc=face, label=label or None)  # fmt: skip
 
-    values = {m: pairs[f"{m}_ratio"] for m in PANELS}
-    return _figure(draw, values, workloads, "over the GPU's")
+    values = {m: pairs[f"{m}_ratio"] for m in PAIR_PANELS}
+    return _figure(draw, values, workloads, PAIR_PANELS, "over the GPU's")
 
 
-def _figure(draw: Drawn, values: dict[str, pd.Series], rows: Sequence[str], over: str) -> Figure:
+def _figure(
+    draw: Drawn, values: dict[str, pd.Series], rows: Sequence[str], names: dict[str, str], over: str
+) -> Figure:
     with style.style():
         size = (style.TWO_COLUMN_INCHES, 1.3 + ROW_INCHES * len(rows))
         figure = Figure(figsize=size, layout="constrained")
-        panels = figure.subplots(1, len(PANELS), sharey=True)
-        for axes, (measure, label) in zip(panels, PANELS.items(), strict=True):
+        panels = figure.subplots(1, len(names), sharey=True)
+        for axes, (measure, label) in zip(panels, names.items(), strict=True):
             axes.axvspan(1 / TIE, TIE, color="#eeeeee", lw=0, zorder=0)
             axes.axvline(1.0, color=style.VARIANT_STYLES[GPU].colour, lw=1.2, zorder=1)
             draw(axes, measure)
