@@ -48,7 +48,9 @@ function ticks(column, most) {
   const [first, last] = [Math.floor(Math.log10(low)), Math.floor(Math.log10(high))];
   for (const steps of [[1, 1.5, 2, 3, 5, 7], [1, 2, 5], [1, 3], [1]]) {
     const found = [];
-    for (let d = first; d <= last; d++) for (const step of steps) found.push(Number(`${step}e${d}`));
+    for (let d = first; d <= last; d++) {
+      for (const step of steps) found.push(Number(`${step}e${d}`));
+    }
     const kept = found.filter((value) => value >= low && value <= high);
     const every = Math.ceil(kept.length / most);
     if (every <= 1 || steps.length === 1) return kept.filter((_, n) => n % every === 0);

@@ -152,10 +152,11 @@ class Panel extends Plot {
   brush({ x, y, toX, toY }) {
     const { left, top, wide, high } = this.box;
     const shares = (ends, from, size) => ends.map((end) => (end - from) / size);
-    const across = shares([x, toX], left + INSET, wide - 2 * INSET).sort((a, b) => a - b);
-    const up = shares([y, toY], top + INSET, high - 2 * INSET).map((s) => 1 - s).sort((a, b) => a - b);
-    limit(this.x, ...across.map((share) => valueAt(this.x, share)));
-    limit(this.y, ...up.map((share) => valueAt(this.y, share)));
+    const right = shares([x, toX], left + INSET, wide - 2 * INSET);
+    const up = shares([y, toY], top + INSET, high - 2 * INSET).map((share) => 1 - share);
+    for (const [column, ends] of [[this.x, right], [this.y, up]]) {
+      limit(column, ...ends.sort((a, b) => a - b).map((share) => valueAt(column, share)));
+    }
     changed();
   }
 

@@ -1,7 +1,7 @@
 // Parallel coordinates: a line a design through all the axes that are ticked.
 
 const LINES = [300, 500, 700]; // at most: not selected, of own fronts, of the joint front
-const HEAD = 78, FOOT = 22, SIDE = 54, GAP = 82, LABEL = 118; // pixels; gaps at least
+const HEAD = 78, FOOT = 22, SIDE = 54, GAP = 82, LABEL = 130; // pixels; gaps at least
 
 class Parallel extends Plot {
   constructor(parent) {
@@ -106,6 +106,7 @@ class Parallel extends Plot {
   }
 
   mark(context) {
+    if (!this.axes.length) return;
     this.axes.forEach((column, number) => {
       const filter = filters.get(column);
       if (!filter) return;
@@ -154,7 +155,8 @@ class Parallel extends Plot {
     const column = this.axisAt(x);
     if (!column) return;
     const high = this.height - HEAD - FOOT;
-    const ends = [y, toY].map((py) => valueAt(column, 1 - (py - HEAD) / high)).sort((a, b) => a - b);
+    const ends = [Math.max(y, toY), Math.min(y, toY)]
+      .map((py) => valueAt(column, 1 - (py - HEAD) / high));
     (column.labels ? limitLabels : limit)(column, ...ends);
     changed();
   }

@@ -68,7 +68,8 @@ class Plot {
   fit() {
     const ratio = window.devicePixelRatio || 1;
     // A page that is opened out of sight has no width yet.
-    const width = Math.max(1, this.canvas.clientWidth), height = Math.max(1, this.canvas.clientHeight);
+    const width = Math.max(1, this.canvas.clientWidth);
+    const height = Math.max(1, this.canvas.clientHeight);
     if (width === this.width && height === this.height && ratio === this.ratio) return;
     Object.assign(this, { width, height, ratio });
     for (const canvas of [this.canvas, this.upper]) {
