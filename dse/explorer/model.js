@@ -38,6 +38,8 @@ for (let i = 0; i < count; i++) {
   if (joint && joint.labels[joint.values[i]] === "no") weights[i] = 1;
 }
 const selected = weights.slice(); // 0 where a filter leaves the design out
+const drawing = new Uint32Array(count); // the designs level by level of `selected`, scattered
+let levels = []; // the parts of `drawing`
 let chosen = count;
 
 // The designs in a scattered order: drawn in it, no variant covers the others; any first part of
@@ -96,8 +98,15 @@ function select() {
   for (const [{ values }, [low, high]] of filters) {
     for (let i = 0; i < count; i++) if (!(values[i] >= low && values[i] <= high)) selected[i] = 0;
   }
-  chosen = 0;
-  for (let i = 0; i < count; i++) if (selected[i]) chosen++;
+  let end = 0;
+  levels = [0, 1, 2].map((level) => {
+    const start = end;
+    for (let n = 0; n < count; n++) {
+      if (selected[scattered[n]] === level) drawing[end++] = scattered[n];
+    }
+    return drawing.subarray(start, end);
+  });
+  chosen = count - levels[0].length;
 }
 
 function pin(index) {

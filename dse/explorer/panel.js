@@ -26,7 +26,7 @@ class Panel extends Plot {
     this.picture = context.getImageData(0, 0, row, this.canvas.height);
     this.pixels = new Uint32Array(this.picture.data.buffer);
     this.empty = this.pixels.slice();
-    const size = (count > 20000 ? 2.2 : count > 3000 ? 4 : 5) * ratio;
+    const size = (count > MANY ? 2.2 : count > 3000 ? 4 : 5) * ratio;
     this.stamps = [[size, 0.5], [size, joint ? 0.4 : 0.9], [size, 0.9]]
       .map(([diameter, opacity]) => stamp(diameter, opacity, row));
   }
@@ -49,9 +49,8 @@ class Panel extends Plot {
     pixels.set(this.empty);
     for (let level = 0; level < 3; level++) {
       const { offsets, covers } = stamps[level], points = offsets.length;
-      for (let n = 0; n < count; n++) {
-        const i = scattered[n];
-        if (selected[i] !== level || pixelOf[i] < 0) continue;
+      for (const i of levels[level]) {
+        if (pixelOf[i] < 0) continue;
         const [red, green, blue] = level ? palette[colours[i]] : REST;
         for (let k = 0; k < points; k++) {
           const at = pixelOf[i] + offsets[k], old = pixels[at];

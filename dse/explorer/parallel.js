@@ -63,14 +63,13 @@ class Parallel extends Plot {
     context.clearRect(0, 0, this.width, this.height);
     context.lineWidth = 0.8;
     this.drawn = [];
+    // Fewer of very many while a brush moves, so that the picture follows the mouse.
+    const share = count > MANY && plots.some((plot) => plot.drag && plot.drag.moved) ? 3 : 1;
     for (const level of [0, 1, 2]) {
-      for (let n = 0, left = LINES[level]; n < count && left; n++) {
-        const i = scattered[n];
-        if (selected[i] !== level) continue;
-        left--;
+      for (const i of levels[level].slice(0, LINES[level] / share)) {
         if (level) this.drawn.push(i);
-        const colour = level ? palette[colours[i]] : [190, 190, 190];
-        context.strokeStyle = `rgba(${colour.join(",")},${[0.3, 0.16, 0.34][level]})`;
+        const colour = level ? palette[colours[i]] : REST;
+        context.strokeStyle = `rgba(${colour.join(",")},${[0.36, 0.16, 0.34][level]})`;
         this.trace(context, i);
       }
     }

@@ -4,6 +4,7 @@ const NEAR = 9, STILL = 4; // pixels: within reach; less is a click and not a br
 const INK = "#1a1a1a", MUTED = "#666666", GRID = "#e4e4e4", BRUSH = "#0072b2";
 const FONT = "12px system-ui, sans-serif";
 const MARKS = 1, ALL = 2; // what is to be drawn anew
+const MANY = 20000; // designs: with more, what is drawn of each is less
 const plots = [];
 let pointed = -1, due = 0;
 
@@ -57,7 +58,7 @@ class Plot {
     on("pointerdown", (event) => this.down(event));
     on("pointermove", (event) => this.move(event));
     on("pointerup", () => this.release());
-    on("pointercancel", () => (this.drag = null));
+    on("pointercancel", () => this.end());
     on("pointerleave", () => point(-1));
     on("blur", () => point(-1));
     on("keydown", (event) => this.key(event));
@@ -108,9 +109,15 @@ class Plot {
     this.brush(drag);
   }
 
-  release() {
+  end() {
     const { drag } = this;
     this.drag = null;
+    if (drag && drag.moved) later(ALL);
+    return drag;
+  }
+
+  release() {
+    const drag = this.end();
     if (drag && !drag.moved) this.click(drag.x, drag.y);
   }
 
