@@ -1,4 +1,4 @@
-"""A page in headless Chromium, driven over its DevTools protocol: real mouse events, no network."""
+"""A page in headless Chromium, driven over its DevTools protocol: real events, no network."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import asyncio
 import base64
 import json
 import shutil
+import statistics
 import subprocess
 import time
 import urllib.request
@@ -90,23 +91,52 @@ class Page:
 
     def js(self, expression: str) -> Any:
         """The value of an expression in the page."""
-        found = self("Runtime.evaluate", expression=expression, returnByValue=True)
+        found = self(
+            "Runtime.evaluate", expression=expression, returnByValue=True, awaitPromise=True
+        )
         assert "exceptionDetails" not in found, found
         return found["result"].get("value")
 
-    def mouse(self, kind: str, x: float, y: float, pressed: bool = False) -> None:
+    def settle(self) -> None:
+        """Wait until the page has drawn what it has been told."""
+        self.js("new Promise(r => requestAnimationFrame(() => setTimeout(r, 0)))")
+
+    def mouse(
+        self, kind: str, x: float, y: float, pressed: bool = False, button: str = "left"
+    ) -> None:
         """A real mouse event: mousePressed, mouseMoved or mouseReleased."""
-        button = "left" if kind != "mouseMoved" or pressed else "none"
         self(
-            "Input.dispatchMouseEvent", type=kind, x=x, y=y, button=button,
-            buttons=int(pressed), clickCount=int(kind != "mouseMoved"),
+            "Input.dispatchMouseEvent", type=kind, x=x, y=y,
+            button=button if kind != "mouseMoved" or pressed else "none",
+            buttons={"left": 1, "right": 2}[button] if pressed else 0,
+            clickCount=int(kind != "mouseMoved"),
         )  # fmt: skip
 
-    def click(self, x: float, y: float) -> None:
+    def click(self, x: float, y: float, button: str = "left") -> None:
         """Move there, press, release."""
         self.mouse("mouseMoved", x, y)
-        self.mouse("mousePressed", x, y, pressed=True)
-        self.mouse("mouseReleased", x, y)
+        self.mouse("mousePressed", x, y, pressed=True, button=button)
+        self.mouse("mouseReleased", x, y, button=button)
+
+    def key(self, name: str) -> None:
+        """A real key: down and up."""
+        for kind in ("rawKeyDown", "keyUp"):
+            self("Input.dispatchKeyEvent", type=kind, key=name, code=name)
+
+    def frame_time(self, places: list[tuple[float, float]], pressed: bool = False) -> float:
+        """The median time in milliseconds from a mouse move until its frame is drawn."""
+        self.js(
+            "globalThis.frames_ = []; addEventListener('pointermove', globalThis.watch = () => {"
+            "const t = performance.now(); requestAnimationFrame(() => setTimeout(() =>"
+            "frames_.push(performance.now() - t), 0)) }, true)"
+        )
+        for place in places:
+            self.mouse("mouseMoved", *place, pressed=pressed)
+            self.settle()
+        self.js("removeEventListener('pointermove', watch, true)")
+        times = self.js("frames_")
+        assert len(times) >= len(places) / 2
+        return statistics.median(times)
 
     def drag(self, start: tuple[float, float], end: tuple[float, float]) -> None:
         """Press at `start`, move to `end` in steps, release."""

@@ -1,34 +1,59 @@
-"use strict";
 // What is shown: columns, filters, the selection, pins. No drawing here.
 
-const given = JSON.parse(document.getElementById("data").textContent);
+const byId = (id) => document.getElementById(id);
+const given = JSON.parse(byId("data").textContent);
 
-function unpack(text) {
-  const bytes = Uint8Array.from(atob(text), (c) => c.charCodeAt(0));
-  return new Float32Array(bytes.buffer);
+function unpack({ table, bits, bytes: letters }) {
+  const text = atob(letters), bytes = new Uint8Array(text.length);
+  for (let i = 0; i < bytes.length; i++) bytes[i] = text.charCodeAt(i);
+  if (!table) return bits === 64 ? new Float64Array(bytes.buffer) : new Float32Array(bytes.buffer);
+  const numbers = table.map((value) => value ?? NaN), values = new Float64Array(bytes.length);
+  for (let i = 0; i < bytes.length; i++) values[i] = numbers[bytes[i]];
+  return values;
 }
 
 const columns = given.columns.map((column) => {
   const values = unpack(column.data);
   let low = Infinity, high = -Infinity;
-  for (const value of values) {
-    if (value < low) low = value;
-    if (value > high) high = value;
+  for (let i = 0; i < values.length; i++) {
+    if (values[i] < low) low = values[i];
+    if (values[i] > high) high = values[i];
   }
   const log = !column.labels && low > 0 && high / low > 5;
   return { ...column, values, low, high, log };
 });
 const count = given.count;
+const named = (name) => columns.find((column) => column.name === name);
 const objectives = columns.filter((column) => column.objective);
-const variants = columns.find((column) => column.name === "variant");
+const variants = named("variant"), joint = named("joint_front");
+const possible = columns.filter((column) => column.axis && column.high > column.low);
 const filters = new Map(); // column -> [low, high]
-const selected = new Uint8Array(count).fill(1);
 const pins = []; // at most two
+const palette = (variants && variants.colours ? variants.colours : ["#0072b2"])
+  .map((hex) => [1, 3, 5].map((at) => parseInt(hex.slice(at, at + 2), 16)));
+const colours = new Uint8Array(count); // of each design, into the palette
+const weights = new Uint8Array(count).fill(2); // 2 on the joint front, 1 on a variant's own alone
+for (let i = 0; i < count; i++) {
+  if (variants && variants.colours && variants.values[i] >= 0) colours[i] = variants.values[i];
+  if (joint && joint.labels[joint.values[i]] === "no") weights[i] = 1;
+}
+const selected = weights.slice(); // 0 where a filter leaves the design out
+const drawing = new Uint32Array(count); // the designs level by level of `selected`, scattered
+let levels = []; // the parts of `drawing`
 let chosen = count;
+
+// The designs in a scattered order: drawn in it, no variant covers the others; any first part of
+// it is spread over all. The step is near the golden section and has no common divisor with count.
+const scattered = (() => {
+  const divisor = (a, b) => (b ? divisor(b, a % b) : a);
+  let step = Math.max(1, Math.round(count * 0.618));
+  while (divisor(step, count) > 1) step++;
+  return Uint32Array.from({ length: count }, (_, i) => (i * step) % count);
+})();
 
 // Position of a value between 0 and 1, and back.
 function place(column, value) {
-  if (column.high === column.low) return 0.5;
+  if (column.high === column.low) return Number.isFinite(value) ? 0.5 : NaN;
   if (column.log) return Math.log(value / column.low) / Math.log(column.high / column.low);
   return (value - column.low) / (column.high - column.low);
 }
@@ -38,22 +63,50 @@ function valueAt(column, share) {
   return column.low + share * (column.high - column.low);
 }
 
-function select() {
-  selected.fill(1);
-  for (const [column, [low, high]] of filters) {
-    const values = column.values;
-    for (let i = 0; i < count; i++) {
-      if (!(values[i] >= low && values[i] <= high)) selected[i] = 0;
-    }
+// The places of all designs, counted once for each column that is drawn.
+function places(column) {
+  if (!column.places) {
+    column.places = Float32Array.from(column.values, (value) => place(column, value));
   }
-  chosen = 0;
-  for (let i = 0; i < count; i++) chosen += selected[i];
+  return column.places;
 }
 
-function setFilter(column, low, high) {
+// The designs that have a value, by it.
+function ordered(column) {
+  if (!column.order) {
+    const { values } = column;
+    column.order = scattered.filter((i) => !Number.isNaN(values[i]));
+    column.order.sort((a, b) => values[a] - values[b] || a - b);
+  }
+  return column.order;
+}
+
+// An end is rounded as the values are: "at most 0.1" keeps a float32 of 0.1.
+function limit(column, low, high) {
+  const round = column.values instanceof Float32Array ? Math.fround : Number;
   if (low === -Infinity && high === Infinity) filters.delete(column);
-  else filters.set(column, [low, high]);
-  select();
+  else filters.set(column, [round(low), round(high)]);
+}
+
+// A label is selected whole or not at all.
+function limitLabels(column, low, high) {
+  limit(column, low - 0.49, high + 0.49);
+}
+
+function select() {
+  selected.set(weights);
+  for (const [{ values }, [low, high]] of filters) {
+    for (let i = 0; i < count; i++) if (!(values[i] >= low && values[i] <= high)) selected[i] = 0;
+  }
+  let end = 0;
+  levels = [0, 1, 2].map((level) => {
+    const start = end;
+    for (let n = 0; n < count; n++) {
+      if (selected[scattered[n]] === level) drawing[end++] = scattered[n];
+    }
+    return drawing.subarray(start, end);
+  });
+  chosen = count - levels[0].length;
 }
 
 function pin(index) {
@@ -63,46 +116,16 @@ function pin(index) {
   else pins[1] = index;
 }
 
-function shown(column, index) {
-  const value = column.values[index];
-  if (column.labels) return column.labels[value];
-  return Number.isFinite(value) ? short(value) : "-";
-}
-
-const PREFIXES = [[1e15, "P"], [1e12, "T"], [1e9, "G"], [1e6, "M"], [1e3, "k"]];
-
-function short(value) {
-  if (Number.isInteger(value) && Math.abs(value) < 1e4) return String(value);
-  for (const [factor, prefix] of PREFIXES) {
-    if (Math.abs(value) >= factor) return Number((value / factor).toPrecision(3)) + prefix;
-  }
-  return String(Number(value.toPrecision(3)));
-}
-
-function quoted(text) {
-  return /[",\n\r]/.test(text) ? '"' + text.replaceAll('"', '""') + '"' : text;
-}
-
-// The selection as CSV, numbers with seven digits, as float32 has them.
+// The selection as CSV: measurements with seven digits, as float32 has them, the rest exactly.
 function csv() {
-  const lines = [columns.map((column) => quoted(column.name)).join(",")];
+  const lines = [columns.map((column) => cell(column.name)).join(",")];
   for (let i = 0; i < count; i++) {
     if (!selected[i]) continue;
-    lines.push(columns.map((column) => {
-      const value = column.values[i];
-      if (column.labels) return quoted(column.labels[value]);
-      return Number.isFinite(value) ? String(Number(value.toPrecision(7))) : "";
+    lines.push(columns.map(({ values, labels }) => {
+      if (Number.isNaN(values[i])) return "";
+      if (labels) return cell(labels[values[i]]);
+      return String(values instanceof Float32Array ? Number(values[i].toPrecision(7)) : values[i]);
     }).join(","));
   }
   return lines.join("\n") + "\n";
 }
-
-function colourOf(index) {
-  if (!variants) return [0, 114, 178];
-  return palette[variants.values[index]];
-}
-
-const palette = (variants ? variants.labels : []).map((name) => {
-  const hex = given.looks[name] ? given.looks[name][0] : "#777777";
-  return [1, 3, 5].map((at) => parseInt(hex.slice(at, at + 2), 16));
-});

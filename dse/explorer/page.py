@@ -1,13 +1,13 @@
 """Make `front.html`: data, style and program of the explorer in one file.
 
-Numbers are embedded as float32 in base64, texts as numbers into a list of labels. Everything that
-comes from a file is data in a JSON island, in which no character can end the island; the program
-puts it on the page as text only.
+Measurements are embedded as float32 in base64, numbers of which few differ as a byte each, texts
+as numbers into a list of labels; whole numbers keep every digit. Everything that comes from a file
+is data in a JSON island, in which no character can end the island; the program puts it on the page
+as text only.
 """
 
 from __future__ import annotations
 
-import base64
 import json
 import re
 from collections.abc import Sequence
@@ -17,13 +17,15 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from dse.front import Objective
-from dse.plots import style
+from dse.explorer.columns import column
+from dse.front import Objective, non_dominated
 from hwmodels.errors import InputError
 
 MOST = 200_000  # designs of one page
+JOINT = "joint_front"
 _FOLDER = Path(__file__).parent
-_HIDDEN = ("design", "workload", "source")  # not an axis of the parallel coordinates
+_PROGRAM = ("numbers", "model", "plot", "panel", "parallel", "tables", "page")  # in this order
+_FIRST = ("variant", "design", "area_mm2", "cost_USD", "peak_power_W")  # after the objectives
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'"
 
 
@@ -33,8 +35,9 @@ def explorer(
     """The page as text.
 
     Args:
-      table: a row a design; a `variant` column gives the colours.
-      objectives: two or more, columns of the table; the first three make the projections.
+      table: a row a design; a `variant` column gives the colours. Where rows dominate others, as
+        in a table of each variant's own front, the page tells the joint front apart.
+      objectives: two or more, columns of the table; the first four make the projections.
       title: shown as text.
 
     Raises:
@@ -43,29 +46,24 @@ def explorer(
     if not 1 <= len(table) <= MOST:
         raise InputError("designs", len(table), f"allowed: 1 to {MOST:,} on a page")
     axes = {objective.column: objective for objective in objectives}
-    for column in axes:
-        if column not in table:
-            raise InputError("objective", column, f"allowed: a column of {', '.join(table)}")
-    names = [*axes, *[str(name) for name in table.columns if name not in axes]]
-    columns = [_column(name, table[name], axes.get(name)) for name in names]
-    data = {
-        "title": title,
-        "count": len(table),
-        "columns": [column for column in columns if column],
-        "looks": {name: [look.colour, look.label] for name, look in style.VARIANT_STYLES.items()},
-    }
+    for name in axes:
+        if name not in table:
+            raise InputError("objective", name, f"allowed: a column of {', '.join(table)}")
+    joint = _joint(table, objectives)
+    if not joint.all():
+        table = table.assign(**{JOINT: np.where(joint, "yes", "no")})
+    names = [*axes, *_FIRST, JOINT, *[str(name) for name in table.columns]]
+    names = [name for name in dict.fromkeys(names) if name in table]
+    columns = [column(name, table[name], axes.get(name)) for name in names]
+    data = {"title": title, "count": len(table), "columns": [found for found in columns if found]}
     parts = {
-        "STYLE": (_FOLDER / "explorer.css").read_text(encoding="utf-8"),
+        "STYLE": _read("explorer.css"),
         "POLICY": _POLICY,
         "DATA": island(data),
-        "PROGRAM": "\n".join(
-            (_FOLDER / name).read_text(encoding="utf-8")
-            for name in ("model.js", "views.js", "page.js")
-        ),
+        "PROGRAM": "\n".join(_read(f"{name}.js") for name in _PROGRAM),
     }
-    page = (_FOLDER / "explorer.html").read_text(encoding="utf-8")
     # In one pass: what is put in is not looked at again.
-    return re.sub(r"\{\{([A-Z]+)\}\}", lambda found: parts[found[1]], page)
+    return re.sub(r"\{\{([A-Z]+)\}\}", lambda found: parts[found[1]], _read("explorer.html"))
 
 
 def write_explorer(
@@ -88,27 +86,13 @@ def island(data: Any) -> str:
     return text
 
 
-def _column(name: str, values: pd.Series, objective: Objective | None) -> dict[str, Any] | None:
-    """A column as the page takes it, or None where it says nothing."""
-    common = {
-        "name": name,
-        "label": objective.label if objective else name,
-        "unit": objective.unit if objective else "",
-        "objective": objective is not None,
-        "maximise": bool(objective.maximise) if objective else False,
-        "axis": name not in _HIDDEN,
-    }
-    if pd.api.types.is_numeric_dtype(values) and not pd.api.types.is_bool_dtype(values):
-        numbers = values.to_numpy(np.float64)
-        if not np.isfinite(numbers).any():
-            return None
-        return common | {"labels": None, "data": _packed(numbers)}
-    texts = [
-        "-" if missing else str(value) for value, missing in zip(values, values.isna(), strict=True)
-    ]
-    codes, labels = pd.factorize(np.array(texts, object), sort=True)
-    return common | {"labels": [str(label) for label in labels], "data": _packed(codes)}
+def _joint(table: pd.DataFrame, objectives: Sequence[Objective]) -> np.ndarray:
+    """Mask of the rows that no other row dominates; a row without a value is dominated."""
+    points = table[[o.column for o in objectives]].to_numpy(np.float64)
+    joint = np.isfinite(points).all(axis=1)
+    joint[joint] = non_dominated(points[joint], maximise=[o.maximise for o in objectives])
+    return joint
 
 
-def _packed(numbers: Any) -> str:
-    return base64.b64encode(np.asarray(numbers, "<f4").tobytes()).decode("ascii")
+def _read(name: str) -> str:
+    return (_FOLDER / name).read_text(encoding="utf-8")
