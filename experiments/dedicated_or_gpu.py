@@ -144,8 +144,8 @@ def _front(
 
 
 def _bests(front: pd.DataFrame | None, wide: pd.DataFrame | None, pace: float) -> dict[str, Any]:
-    """The fastest design, and the most samples/J at `pace` or more; the largest S80; by how much the
-    seeds' fastest designs differ."""
+    """The fastest design, the most samples/J at `pace` or more, the largest S80; by how much the
+    fastest designs of the seeds differ."""
     nothing = dict.fromkeys((*SAID, "fastest_per_J", "fastest_V", "seeds_apart"), np.nan)
     if front is None:
         return nothing
@@ -222,7 +222,8 @@ def _answer(report: Report, table: pd.DataFrame, pairs: pd.DataFrame, config: Co
         part = part[part["workload"].isin(config.split_workloads)]
         medians = part.groupby("variant", sort=False)["throughput_vs_gpu"].median()
         said = ", ".join(f"{v} {x:.2g}x" for v, x in medians.items() if v in config.split_variants)
-        report.say(f"Training at equal {equal}, samples/s, median over workloads: {said}.")
+        if said:
+            report.say(f"Training at equal {equal}, samples/s, median over workloads: {said}.")
     fits = pairs[pairs["too_small"] == ""]
     columns = ["throughput_ratio", "energy_ratio", "per_area_ratio"]
     medians = fits.groupby(["gpu", "dedicated"], sort=False)[columns].median()

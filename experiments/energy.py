@@ -12,14 +12,12 @@ import sys
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import pandas as pd
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
+from dse.defaults import LOWEST_SUPPLY_V
 from dse.iso import to_node
-from dse.plots import style
 from experiments.ablation import with_zeros
+from experiments.energy_figure import GROUPS, optima, watts
 from experiments.report import Experiment, Report, main
 from hwmodels import VARIANTS, Accelerator, InputError, Workload, evaluate, load_workload
 
@@ -27,19 +25,8 @@ from hwmodels import VARIANTS, Accelerator, InputError, Workload, evaluate, load
 # bits n^2 adders, each with two results from three inputs. Landauer (1961): kT ln 2 a bit.
 FORGOTTEN_BITS = 1.0
 ROOM_K = 300.0
+MANTISSA_BITS = 8.0  # of bf16, the leading one included
 BOLTZMANN = 1.380649e-23  # J/K, exact in the SI
-GROUPS = {
-    "multipliers": ("mac",),
-    "operand delivery": ("register", "instruction", "pipeline", "local", "scratchpad", "network"),
-    "on-chip buffer": ("buffer",),
-    "DRAM": ("dram", "static_dram_idle"),
-    "vector unit": ("vector",),
-    "clock tree and idle": ("static_clock_tree", "static_idle", "static_waiting"),
-    "leakage": ("static_leakage",),
-    "links": ("static_link", "link"),
-}
-COLOURS = dict(zip(GROUPS, ("#0072B2", "#56B4E9", "#009E73", "#E69F00", "#CC79A7", "#999999",
-                            "#444444", "#D55E00"), strict=True))  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -77,7 +64,7 @@ def run(report: Report, config: Config) -> None:
     report.table("now", pd.DataFrame([now]))
     for name, table in sweeps.items():
         report.table(name, table)
-    report.figure("watts", _figure(sweeps))
+    report.figure("watts", watts(sweeps, _per_product(now, workload)))
     _answer(report, now, sweeps, config)
 
 
@@ -117,6 +104,7 @@ def _nodes(chip: Accelerator, workload: Workload, config: Config) -> pd.DataFram
 
 
 def _voltages(chip: Accelerator, workload: Workload, config: Config) -> pd.DataFrame:
+    """Each supply with the fastest clock that it allows, where the chip can be cooled."""
     rows = []
     for voltage in config.voltages_V:
         try:
@@ -124,7 +112,9 @@ def _voltages(chip: Accelerator, workload: Workload, config: Config) -> pd.DataF
         except InputError:
             continue
         clock = float(slow.technology.resolve().max_clock) * (1 - 1e-6) / 1e9
-        rows.append(_row(f"{voltage:g}", slow.replace(clock_GHz=clock), workload, clock_GHz=clock))
+        fast = slow.replace(clock_GHz=clock)
+        if bool(evaluate(fast, workload).feasible):
+            rows.append(_row(f"{voltage:g}", fast, workload, clock_GHz=clock))
     return pd.DataFrame(rows)
 
 
@@ -133,50 +123,12 @@ def landauer_uJ(macs: float, samples: float, bits: float) -> float:
     return macs / samples * bits**2 * FORGOTTEN_BITS * BOLTZMANN * ROOM_K * math.log(2) * 1e6
 
 
-def _figure(sweeps: dict[str, pd.DataFrame]) -> Figure:
-    with style.style():
-        figure = Figure(figsize=(style.TWO_COLUMN_INCHES, 4.4), layout="constrained")
-        (a, b, c), (d, e, f) = figure.subplots(2, 3)
-        _stack(a, sweeps["node"], "node (nm)")
-        _stack(b, sweeps["format"], "number format")
-        _stack(c, sweeps["memory"], "on-chip buffer (MiB)")
-        _stack(d, sweeps["voltage"], "supply (V), fastest clock", every=4)
-        _delay(e, sweeps["voltage"])
-        _stack(f, sweeps["zeros"], "density, zeros gated", turn=True)
-        handles, labels = b.get_legend_handles_labels()
-        figure.legend(handles, labels, loc="outside lower center", ncols=4, frameon=False)
-    return figure
-
-
-def _stack(axes: Axes, table: pd.DataFrame, label: str, every: int = 1, turn: bool = False) -> None:
-    """Energy of a sample by group."""
-    x, low = np.arange(len(table)), np.zeros(len(table))
-    for group in GROUPS:
-        values = table[f"{group}_uJ"].to_numpy()
-        axes.bar(x, values, bottom=low, color=COLOURS[group], width=0.8, label=group)
-        low += values
-    axes.set_ylabel("energy (µJ/sample)")
-    axes.set_xlabel(label)
-    axes.set_xticks(x[::every], table["choice"].iloc[::every])
-    if turn:
-        axes.tick_params(axis="x", rotation=60)
-
-
-def _delay(axes: Axes, table: pd.DataFrame) -> None:
-    """Energy against time over the supply, with the least product marked."""
-    axes.plot(table["time_ms"], table["energy_uJ"], color="#0072B2", marker="o", ms=2.5, lw=1.2)
-    best = table.loc[table["energy_delay_uJ_ms"].idxmin()]
-    least = table.loc[table["energy_uJ"].idxmin()]
-    for row, colour, text, away, side in (
-        (best, "#D55E00", "least energy × time", (7, 4), "left"),
-        (least, "#009E73", "least energy", (0, 9), "center"),
-    ):
-        axes.plot(row["time_ms"], row["energy_uJ"], "o", ms=6, mfc="none", mec=colour)
-        axes.annotate(f"{text}, {row['choice']} V", (row["time_ms"], row["energy_uJ"]), away,
-                      textcoords="offset points", size=6.5, color=colour, ha=side)  # fmt: skip
-    axes.margins(x=0.35, y=0.2)
-    axes.set_xlabel("time of a step (ms)")
-    axes.set_ylabel("energy (µJ/sample)")
+def _per_product(now: dict[str, Any], workload: Workload) -> dict[str, float]:
+    """Energy for each multiply-accumulate [J]: of chip and parts, and the least there is."""
+    products = workload.macs / workload.samples * 1e6  # uJ to J
+    parts = {g: now[f"{g}_uJ"] / products for g in ("DRAM", "on-chip buffer", "multipliers")}
+    least = landauer_uJ(workload.macs, workload.samples, MANTISSA_BITS) / products
+    return {"the whole chip": now["energy_uJ"] / products, **parts, "Landauer's limit": least}
 
 
 def _answer(
@@ -195,14 +147,16 @@ def _answer(
         f"{node.index[-1]} nm, but {node.iloc[-2] / node.iloc[-1]:.2g} times over the last step."
     )
     volts = sweeps["voltage"]
-    best = volts.loc[volts["energy_delay_uJ_ms"].idxmin()]
-    least = volts.loc[volts["energy_uJ"].idxmin()]
-    edge = " (the least voltage tried)" if least.name == 0 else ""
+    best, least = optima(volts)
+    lowest = volts["energy_uJ"].idxmin()
     report.say(
-        f"Voltage with the fastest clock: energy x time is least at {best['choice']} V and "
-        f"{best['clock_GHz']:.2g} GHz, energy at {least['choice']} V{edge}, "
-        f"{best['energy_uJ'] / least['energy_uJ']:.2g} times below at "
-        f"{least['time_ms'] / best['time_ms']:.2g} times the time."
+        f"Voltage with the fastest clock, from {LOWEST_SUPPLY_V:g} V, below which SRAM needs a "
+        f"supply of its own, to {volts['choice'].iloc[-1]} V, above which this chip cannot be "
+        f"cooled: energy x time is least at {best['choice']} V and {best['clock_GHz']:.2g} GHz, "
+        f"energy at {least['choice']} V, "
+        f"{best['energy_uJ'] / least['energy_uJ']:.3g} times below at "
+        f"{least['time_ms'] / best['time_ms']:.3g} times the time; at {volts['choice'][lowest]} V "
+        f"another {1 - volts['energy_uJ'][lowest] / least['energy_uJ']:.1%} would go."
     )
     for name, words in (("format", "Number format"), ("memory", "On-chip buffer, MiB")):
         table = sweeps[name].set_index("choice")["energy_uJ"]
@@ -214,11 +168,11 @@ def _answer(
     report.say(
         f"Gating of zeros saves {1 - zeros[half] / zeros['not gated']:.1%} at a density of {half}."
     )
-    limit = landauer_uJ(workload.macs, workload.samples, 8.0)
+    limit = landauer_uJ(workload.macs, workload.samples, MANTISSA_BITS)
     report.say(
-        f"Landauer's limit for the multiplications alone (8-bit mantissas, {ROOM_K:g} K) is "
-        f"{limit:.2g} uJ a sample: {now['energy_uJ'] / limit:.2g} times less, of which the "
-        f"multipliers themselves are {now['multipliers_uJ'] / limit:.2g}."
+        f"Landauer's limit for the multiplications alone ({MANTISSA_BITS:g}-bit mantissas, "
+        f"{ROOM_K:g} K) is {limit:.2g} uJ a sample: {now['energy_uJ'] / limit:.2g} times less "
+        f"than the chip takes, {now['multipliers_uJ'] / limit:.2g} times less than its multipliers."
     )
 
 

@@ -3,12 +3,14 @@
 A step on N chips over that on one, of a fleet whose batch grows with it:
 
     step(N) = (t + exposed(N) + k hidden(N)) (1 + s E(N)) (1 + lost(N))
+    exposed = L + f V + max(0, (b - 1) L + (1 - f) V - backward),  hidden = b L + V - exposed
 
-t one chip's step; exposed and hidden, the parts of the gradients' all-reduce behind which the
-backward phase is over or goes on (`hwmodels.fleet.scaling`); k the share of a hidden transfer's
-time that it takes from the compute beside it; s E(N) the wait for the slowest of N chips whose
-speeds deviate by s; lost(N) checkpoints, work done again and restarts
-(`hwmodels.fleet.reliability`).
+t one chip's step; the gradients are reduced in b buckets (of 25 MB, as PyTorch's), each of which
+takes the latency L of an all-reduce and its share of the transfer V; the last one waits for the end
+of the backward phase, with a share f of the gradients. Fronts' S80 (`hwmodels.fleet.scaling`) is
+milder: one bucket, whose latency hides in proportion. k: share of a hidden transfer's time that it
+takes from the compute beside it; s E(N): the wait for the slowest of N chips whose speeds deviate
+by s; lost(N): checkpoints, work done again, restarts (`hwmodels.fleet.reliability`).
 """
 
 from __future__ import annotations
@@ -31,24 +33,36 @@ from hwmodels.fleet.scaling import Scaling
 # 3.3.4): 0.17 a chip and year, of network, hosts and software as well.
 PUBLISHED_FAILURES = 0.17
 UNEVEN = 0.01  # assumed; chips of one kind differ by some percent in clock under a power cap
+BUCKET_BYTES = 25e6
 CONTENTION = {"none": 0.0, "as Megatron-LM's": MEGATRON.contention, "as FSDP's": FSDP.contention}
 
 
 @dataclass(frozen=True)
 class Case:
-    """One fleet: its network, `contention` (k above), and how its chips differ and fail."""
+    """One fleet: its network, the chips whose batch is still sensible, `contention` (k above), and
+    how its chips differ and fail."""
 
     scaling: Scaling
+    sensible: float
     contention: float = 0.0
     reliability: Reliability = Reliability()
 
     def efficiency(self, chips: np.ndarray) -> np.ndarray:
         """Weak-scaling efficiency of fleets of `chips` [n]."""
 
+        one = self.scaling
+        buckets = np.ceil(max(float(one.volume), 1.0) / BUCKET_BYTES)
+
         def step(count: Any) -> Any:
-            one, reduce = self.scaling, self.scaling.all_reduce(count)
-            hidden = jnp.maximum(reduce - one.waiting(count), 0.0)
-            busy = one.time / one.efficiency(count) + self.contention * hidden
+            latency = replace(one, volume=0.0).all_reduce(count)
+            transfer = replace(one, latency=0.0).all_reduce(count)
+            early = (buckets - 1.0) * latency + (1.0 - one.last) * transfer
+            late = latency + one.last * transfer
+            exposed = late + jnp.maximum(early - one.backward, 0.0)
+            hidden = jnp.minimum(early, one.backward)
+            joined = one.joins(count)
+            together = one.time + exposed + self.contention * hidden
+            busy = joined * together + (1.0 - joined) * count * one.time
             lost = lost_share(self.reliability, count)
             return busy * slowdown(self.reliability, count) * (1.0 + lost)
 
@@ -56,13 +70,13 @@ class Case:
         return np.asarray(step(jnp.float32(1.0)) / jax.vmap(step)(counts))
 
 
-def scaling_of(chip: Accelerator, workload: str, topology: str, batch: int) -> Scaling:
+def case_of(chip: Accelerator, workload: str, topology: str, batch: int) -> Case:
     """A fleet of `chip` with `batch` samples on each."""
     joint = "," if "@" in workload else "@"
     step = load_workload(f"{workload}{joint}batch={batch}")
     found = evaluate(chip, step, Fleet(topology=topology)).scaling
     assert isinstance(found, Scaling)
-    return found
+    return Case(found, step.max_global_batch / step.samples)
 
 
 def families(chip: Accelerator, config: Any) -> dict[str, dict[str, Case]]:
@@ -70,7 +84,7 @@ def families(chip: Accelerator, config: Any) -> dict[str, dict[str, Case]]:
 
     def fleet(changed: Accelerator = chip, topology: str = config.topology,
               batch: int = config.batch) -> Case:  # fmt: skip
-        return Case(scaling_of(changed, config.workload, topology, batch))
+        return case_of(changed, config.workload, topology, batch)
 
     base, links = fleet(), float(chip.link.count)
     each = [share * float(chip.link.bandwidth) / 1e9 for share in config.bandwidths]
@@ -121,7 +135,8 @@ def strong(chip: Accelerator, config: Any, chips: np.ndarray) -> pd.DataFrame:
     The step of a share is interpolated, in logarithms, between the batches that were evaluated.
     """
     shares = np.array(sorted({*config.batches, 1, 2 * max(config.batches)}))
-    found = [scaling_of(chip, config.workload, config.topology, int(share)) for share in shares]
+    cases = [case_of(chip, config.workload, config.topology, int(share)) for share in shares]
+    found = [case.scaling for case in cases]
     rows = []
     for whole in config.global_batches:
         for n in chips:
@@ -135,6 +150,7 @@ def strong(chip: Accelerator, config: Any, chips: np.ndarray) -> pd.DataFrame:
                 )
                 for name in ("time", "backward")
             }
-            step = times["time"] / float(replace(found[0], **times).efficiency(n))
+            case = replace(cases[0], scaling=replace(found[0], **times))
+            step = times["time"] / float(case.efficiency(np.array([n]))[0])
             rows.append({"global_batch": whole, "chips": n, "throughput_per_s": whole / step})
     return pd.DataFrame(rows)

@@ -62,7 +62,13 @@ def run(report: Report, config: Config) -> None:
     chip = load_chip(config.chip)
     chips = np.unique(np.round(np.geomspace(1, config.most_chips, 61)))
     curves = pd.DataFrame(
-        {"limit": limit, "value": value, "chips": n, "efficiency": e}
+        {
+            "limit": limit,
+            "value": value,
+            "chips": n,
+            "efficiency": e,
+            "sensible_batch": bool(n <= case.sensible),
+        }
         for limit, family in families(chip, config).items()
         for value, case in family.items()
         for n, e in zip(chips, case.efficiency(chips), strict=True)
@@ -113,6 +119,9 @@ def _figure(
             panel = axes[str(number)]
             for i, (value, one) in enumerate(family.groupby("value", sort=False)):
                 panel.plot(one["chips"], one["efficiency"], LINES[i], color=COLOURS[i], lw=1.2,
+                           alpha=0.3)  # fmt: skip
+                kept = one[one["sensible_batch"]]
+                panel.plot(kept["chips"], kept["efficiency"], LINES[i], color=COLOURS[i], lw=1.2,
                            label=value)  # fmt: skip
             panel.axhline(KEPT, color=style.MUTED, lw=0.6, ls=":")
             panel.set_ylim(0, 1.05)
@@ -149,7 +158,8 @@ def _answer(
     at_most = last.set_index(["limit", "value"])["efficiency"]
     report.say(
         f"Chips that keep {KEPT:.0%} of their speed (and what is kept at {config.most_chips:,}), "
-        f"{config.workload} on {config.chip}, {config.batch} samples a chip:"
+        f"{config.workload} on {config.chip}, {config.batch} samples a chip. Faint in the figure: "
+        "fleets whose batch is above the workload's largest sensible one."
     )
     for limit in curves["limit"].unique():
         values = curves.loc[curves["limit"] == limit, "value"].unique()
