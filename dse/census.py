@@ -54,12 +54,21 @@ class Census:
             raise InputError(
                 f"budget {label}",
                 f"0 of {self.designs:,} designs meet it",
-                f"the best misses it by {-alone[label]:.1%}: loosen it or widen the space",
+                f"{_reached(label, alone[label])}: loosen it or widen the space",
             )
         missed = {label: m for label, m in self.nearest.items() if m < 0}
-        misses = ", ".join(f"{label} by {-m:.1%}" for label, m in sorted(missed.items()))
+        misses = "; ".join(f"{label}: {_reached(label, m)}" for label, m in sorted(missed.items()))
         raise InputError(
             "budgets together",
             f"0 of {self.designs:,} designs meet all (each alone is met by some)",
-            f"the nearest misses {misses}: loosen one",
+            f"of the nearest, {misses}: loosen one",
         )
+
+
+def _reached(label: str, margin: float) -> str:
+    """A missed limit in words; budgets are labelled as `dse.readings.Constraint` prints."""
+    if "<=" in label:
+        return f"the least reached is {1.0 - margin:.3g} times that"
+    if ">=" in label:
+        return f"the most reached is {1.0 + margin:.3g} times that"
+    return f"the best misses it by {-margin:.1%}"

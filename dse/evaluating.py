@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from dse.front import POWER, THROUGHPUT, Objective
-from dse.readings import objective, read
+from dse.readings import metric_named, objective, read
 from dse.scalability import S80, STRONG, Scalability
 from dse.space import Space
 from hwmodels import VARIANTS, InputError
@@ -35,10 +35,10 @@ class Options:
     metrics: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        if self.metrics and not 2 <= len(set(self.metrics)) == len(self.metrics) <= 5:
-            raise InputError("objectives", ", ".join(self.metrics), "allowed: 2 to 5 metrics")
-        for name in self.metrics:
-            objective(name)
+        metrics = tuple(metric_named("objective", name) for name in self.metrics)
+        if metrics and not 2 <= len(set(metrics)) == len(metrics) <= 5:
+            raise InputError("objectives", ", ".join(metrics), "allowed: 2 to 5 metrics")
+        object.__setattr__(self, "metrics", metrics)
 
     @property
     def objectives(self) -> tuple[Objective, ...]:

@@ -39,9 +39,16 @@ def read(metrics: Metrics) -> dict[str, Any]:
     return {name: get(metrics) for name, get in _READINGS.items()}
 
 
+def metric_named(field: str, name: str) -> str:
+    """A metric by its name, or by its name without the unit; `InputError` names `field`."""
+    found = next((n for n in NAMES if _split(n)[0].replace(" ", "_") == name), name)
+    check_choice(field, found, NAMES)
+    return found
+
+
 def objective(name: str) -> Objective:
     """The axis of a front that the metric `name` makes; `InputError` for an unknown one."""
-    check_choice("objective", name, NAMES)
+    name = metric_named("objective", name)
     known = {o.column: o for o in OBJECTIVES}
     if name in known:
         return known[name]
@@ -59,24 +66,23 @@ def _split(name: str) -> tuple[str, str]:
 
 @dataclass(frozen=True)
 class Constraint:
-    """A budget: `metric` at most, or at least, `limit` (in the unit of the metric's name)."""
+    """A budget: `metric` at most, or at least, `limit` (in the unit of the metric's name, without
+    which it may be named)."""
 
     metric: str
     limit: float
     at_most: bool = True
 
     def __post_init__(self) -> None:
-        check_choice("constraint", self.metric, NAMES)
+        object.__setattr__(self, "metric", metric_named("constraint", self.metric))
         bad = isinstance(self.limit, bool) or not isinstance(self.limit, (int, float))
         if bad or not math.isfinite(self.limit) or self.limit <= 0:
             raise InputError(self.metric, self.limit, "a budget is a finite number > 0")
 
     @classmethod
     def parse(cls, metric: str, bound: str, limit: object) -> Constraint:
-        """From a file or command line: `bound` is "at_most" or "at_least"; a metric may be named
-        without its unit."""
-        metric = next((n for n in NAMES if _split(n)[0].replace(" ", "_") == metric), metric)
-        check_choice("constraint", metric, NAMES)
+        """From a file or command line: `bound` is "at_most" or "at_least"."""
+        metric = metric_named("constraint", metric)
         check_choice(f"{metric} bound", bound, ("at_most", "at_least"))
         try:
             number = limit if isinstance(limit, (int, float)) else float(str(limit))

@@ -177,9 +177,10 @@ class Space:
         chosen = self.structures()[0] if static is None else static
         return jax.vmap(lambda row: _floats(self.build(self.values(row), chosen)[0]))(u)
 
-    def with_constraints(self, constraints: tuple[Constraint, ...]) -> Space:
-        """A copy with other constraints."""
-        return Space(self.variant, self.parameters, self.fixed, constraints)
+    def with_constraints(self, constraints: Constraint | Sequence[Constraint]) -> Space:
+        """A copy with other constraints, one or several."""
+        several = (constraints,) if isinstance(constraints, Constraint) else tuple(constraints)
+        return Space(self.variant, self.parameters, self.fixed, several)
 
     def within(self, budgets: Sequence[Constraint]) -> Space:
         """A copy with `budgets` in the place of its own on the same metrics."""
@@ -215,7 +216,7 @@ class Space:
         constraints = tuple(
             Constraint.parse(name, bound, limit)
             for name, bounds in _table(data, "constraints").items()
-            for bound, limit in (bounds.items() if isinstance(bounds, dict) else [("", bounds)])
+            for bound, limit in _bounds(name, bounds)
         )
         fixed = tuple(_table(data, "fixed").items())
         return cls(str(data.get("variant")), tuple(parameters), fixed, constraints)
@@ -230,6 +231,12 @@ def budget_words(spaces: Sequence[Space]) -> str:
 def _static_choices(variant: str) -> dict[str, tuple[str, ...]]:
     """Structural fields of the variant and of the fleet, with their choices."""
     return {**structure(VARIANTS[variant]), "topology": structure(Fleet)["topology"]}
+
+
+def _bounds(metric: str, bounds: Any) -> list[tuple[str, Any]]:
+    if isinstance(bounds, dict):
+        return list(bounds.items())
+    raise InputError(f"constraints.{metric}", bounds, "allowed: such as { at_most = 400 }")
 
 
 def _table(data: dict[str, Any], key: str) -> dict[str, Any]:

@@ -36,7 +36,12 @@ def load(name: str) -> Experiment:
 
 @click.command()
 @click.option("--quick", is_flag=True, help="Small configurations, to see that all work.")
-@click.option("--only", multiple=True, metavar="NAME", help="This one alone; may be repeated.")
+@click.option(
+    "--only",
+    multiple=True,
+    metavar="NAME",
+    help=f"This one alone: {', '.join(NAMES)}; may be repeated.",
+)
 @click.option("--resume", is_flag=True, help="Go on with a run that was stopped, after its last "
               "experiment that ended.")  # fmt: skip
 def command(quick: bool, only: tuple[str, ...], resume: bool) -> int:

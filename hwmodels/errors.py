@@ -5,6 +5,8 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
+LONG = 300  # letters of a list of choices
+
 
 class InputError(ValueError):
     """Bad input from a person. `str(error)` is one line: field, value, what is allowed."""
@@ -24,8 +26,10 @@ def check_choice(field: str, value: object, choices: Iterable[str]) -> None:
     if value in choices:
         return
     close = difflib.get_close_matches(str(value), choices, n=1)
-    hint = f" (did you mean {close[0]}?)" if close else ""
-    raise InputError(field, value, f"allowed: {', '.join(choices)}{hint}")
+    allowed, hint = ", ".join(choices), f"did you mean {close[0]}?" if close else ""
+    if hint and len(allowed) > LONG:  # where nobody would look for it at the end
+        raise InputError(field, value, f"{hint} allowed: {allowed}")
+    raise InputError(field, value, f"allowed: {allowed}{f' ({hint})' if hint else ''}")
 
 
 def _one_line(value: object) -> str:

@@ -134,12 +134,11 @@ def _write(folder: Path, request: Request, found: Search, summary: dict[str, Any
     with RunFolder.create(folder) as run:
         run.write_table("front", found.front.table)
         run.write_table("variant_fronts", pd.concat([f.table for f in own.values()]))
-        if len(found.front.objectives) == 3:
-            draw_front(
-                {v: f.table for v, f in own.items()}, found.front.table, run.folder,
-                title=f"{request.workload.name}: gradient search",
-                budgets=budget_words(request.spaces), objectives=found.front.objectives,
-            )  # fmt: skip
+        draw_front(
+            found.front.variant_tables(), found.front.table, run.folder,
+            title=f"{request.workload.name}: gradient search",
+            budgets=f"Budgets: {budget_words(request.spaces)}.", objectives=found.front.objectives,
+        )  # fmt: skip
         run.write_manifest({
             "command": "search",
             "settings": {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import shutil
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -101,6 +102,11 @@ def command(
     except KeyboardInterrupt:
         click.echo(f"dse: interrupted; continue with: dse sweep --resume {folder}", err=True)
         return 130
+    except InputError as error:
+        # Where no design meets the limits there is nothing to go on with.
+        if resume is None and error.field.startswith("budget") and not job.keep_all:
+            shutil.rmtree(folder, ignore_errors=True)
+        raise
     summary = _finish(folder, job, swept, time.perf_counter() - begin)
     if as_json:
         print_json(summary)
@@ -197,15 +203,16 @@ def _sampling(given: dict[str, Any]) -> Sampling:
 @contextlib.contextmanager
 def _progress(total: int) -> Iterator[Callable[[int, int], None]]:
     """Designs done, designs/s, designs held and time left, on standard error."""
-    begin, shown, first = time.perf_counter(), 0.0, -1
+    begin, shown, first, ended = time.perf_counter(), 0.0, -1, False
     live = sys.stderr.isatty()
 
     def report(done: int, held: int) -> None:
-        nonlocal shown, first
+        nonlocal shown, first, ended
         now = time.perf_counter()
         first = done if first < 0 else first  # what an earlier run had done is not this one's speed
-        if done < total and now - shown < (0.2 if live else LINE_S):
+        if now - shown < (0.2 if live else LINE_S) and (done < total or ended):
             return
+        ended = done >= total
         shown = now
         speed = (done - first) / max(now - begin, 1e-9)
         left = f", {(total - done) / speed:,.0f} s left" if speed and done < total else ""
@@ -231,15 +238,14 @@ def _finish(folder: Path, job: Job, swept: Sweep, seconds: float) -> dict[str, A
         "knee": plain(front.knee()),
         "wall_s": seconds,
         "designs_per_s": swept.designs_per_s,
-        "run_dir": str(folder),
+        "run_dir": str(folder.absolute()),
     }
-    if len(front.objectives) == 3:
-        draw_front(
-            {v: f.table for v, f in swept.variant_fronts.items()}, front.table, folder,
-            title=f"{job.workload.name}: {', '.join(swept.variant_fronts)}",
-            budgets=f"Budgets: {budget_words(job.spaces)}. {swept.designs:,} designs.",
-             objectives=front.objectives,
-        )  # fmt: skip
+    draw_front(
+        front.variant_tables(), front.table, folder,
+        title=f"{job.workload.name}: {', '.join(swept.variant_fronts)}",
+        budgets=f"Budgets: {budget_words(job.spaces)}. {swept.designs:,} designs.",
+        objectives=front.objectives,
+    )  # fmt: skip
     running.finish(folder, {"summary": summary})
     return summary
 
@@ -253,5 +259,4 @@ def _print(summary: dict[str, Any], swept: Sweep, job: Job, folder: Path) -> Non
         f"{job.workload.name}: {len(front):,} designs on the {kind}front of "
         f"{swept.designs:,} ({swept.census.feasible:,} feasible)",
     )
-    what = "Tables and figures" if len(front.objectives) == 3 else "Tables"
-    click.echo(f"{what}: {folder} ({summary['wall_s']:.0f} s)")
+    click.echo(f"Tables and figures: {folder} ({summary['wall_s']:.0f} s)")

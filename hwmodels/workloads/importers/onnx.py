@@ -71,13 +71,13 @@ def from_onnx(path: Path, settings: Settings) -> Workload:
 
 
 def _read(path: Path) -> Any:
+    if not path.is_file():
+        raise InputError("workload", path, "no such file")
     try:
         import onnx
     except ImportError:
-        allowed = "needs the package: pip install 'chipgrad[onnx]'"
+        allowed = "needs the package: pip install -c constraints.txt -e '.[onnx]'"
         raise InputError("onnx", path, allowed) from None
-    if not path.is_file():
-        raise InputError("workload", path, "no such file")
     if path.stat().st_size > LARGEST:
         raise InputError(str(path), f"{path.stat().st_size} bytes", f"allowed: up to {LARGEST}")
     try:
