@@ -83,7 +83,7 @@ def finite_points(points: ArrayLike) -> Floats:
     return values
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Front:
     """The non-dominated designs: one row each in `table`, with parameters and metrics as columns.
 
@@ -118,6 +118,9 @@ class Front:
 
     def __len__(self) -> int:
         return len(self.table)
+
+    def __repr__(self) -> str:
+        return f"Front({len(self):,} designs; {', '.join(o.column for o in self.objectives)})"
 
     def hypervolume(
         self, reference: Mapping[str, float] | None = None, ideal: Mapping[str, float] | None = None

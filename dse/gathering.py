@@ -16,7 +16,7 @@ from dse.job import Found, Job, Unit, known_points
 EXPLAINED = 2**18  # designs of a structure whose limits are counted when no design meets all
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Sweep:
     """The result of a sweep.
 
@@ -28,6 +28,12 @@ class Sweep:
     variant_fronts: dict[str, Front]
     census: Census
     wall_s: float
+
+    def __repr__(self) -> str:
+        return (
+            f"Sweep({self.designs:,} designs, {self.census.feasible:,} feasible, "
+            f"{len(self.front):,} on the front, {self.wall_s:.1f} s)"
+        )
 
     @property
     def designs(self) -> int:

@@ -51,7 +51,7 @@ class Keeper(Protocol):
         """Note where it stands."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Search:
     """The result of `search`.
 
@@ -64,6 +64,12 @@ class Search:
     gradients: int
     candidates: int
     wall_s: float
+
+    def __repr__(self) -> str:
+        return (
+            f"Search({self.evaluations:,} evaluations, {len(self.front):,} on the front, "
+            f"{self.wall_s:.1f} s)"
+        )
 
     @property
     def evaluations(self) -> int:

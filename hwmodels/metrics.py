@@ -66,10 +66,9 @@ class Metrics:
     labels: tuple[tuple[str, tuple[tuple[str, str, float], ...]], ...] = ()
 
     def __repr__(self) -> str:
-        return (
-            f"Metrics(throughput={self.throughput} samples/s, power={self.power} W, "
-            f"area={self.area} m2, scalability={self.scalability} samples/s; see frame())"
-        )
+        totals = ((self.throughput, "samples/s"), (self.power, "W"), (1e6 * self.area, "mm2"),
+                  (self.scalability, "samples/s by S80"))  # fmt: skip
+        return f"Metrics({', '.join(f'{_digits(v)} {unit}' for v, unit in totals)}; see frame())"
 
     @property
     def feasible(self) -> Any:
@@ -112,3 +111,9 @@ class Metrics:
 
     def _macs_per_cycle(self) -> float:
         return float(self.work_terms["macs_per_cycle"])
+
+
+def _digits(value: Any) -> str:
+    """Four digits of a number; a traced value, or a batch, as it is."""
+    concrete = not isinstance(value, jax.core.Tracer) and np.ndim(value) == 0
+    return f"{float(value):.4g}" if concrete else str(value)

@@ -103,7 +103,7 @@ def test_impossible_budget_names_the_budget_and_the_miss(
     assert stdout == ""
     last = stderr.strip().splitlines()[-1]
     assert "power_W <= 0.5" in last
-    assert "best misses it by" in last
+    assert "the least reached is" in last
     assert list(tmp_path.iterdir()) == []
 
 

@@ -126,12 +126,14 @@ def _cells(frame: pd.DataFrame) -> list[tuple[str, ...]]:
 
 
 def print_front(front: Front, spaces: Sequence[Space], title: str) -> None:
-    """A front's knee and its best designs by axis, a column each: objectives and parameters."""
+    """A front's knee and its best designs by axis, a column each: objectives, what is budgeted,
+    parameters."""
     rows = [{"": "knee", **front.knee().dropna()}]
     for axis in front.objectives:
         label = f"best {axis.label.split(',')[0].lower()}"
         rows.append({"": label, **front.best(axis).dropna()})
     columns = ["", "variant", "design", *[axis.column for axis in front.objectives]]
+    columns += [c.metric for space in spaces for c in space.constraints]
     shown = dict.fromkeys([*columns, *[name for space in spaces for name in space.names]])
     frame = pd.DataFrame(rows)
     frame["design"] = [f"{number:,}" for number in frame["design"]]  # a name, not a quantity

@@ -114,11 +114,8 @@ def _arguments(module: Any, settings: Settings, batches: int) -> tuple[Any, ...]
         if least is None:
             raise InputError("batch", "nothing", "name one: its default is unknown")
         given["batch"] = least * batches
-    if (
-        "batch" not in given
-        and "batch" in known
-        and known["batch"].default is inspect.Parameter.empty
-    ):
+    needed = "batch" in known and known["batch"].default is inspect.Parameter.empty
+    if needed and not given:
         where = text or DEFAULT_ARGUMENTS
         raise InputError("batch", "nothing", f"{where} takes it: name one (--batch N, or @batch=N)")
     try:
