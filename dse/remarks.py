@@ -12,7 +12,7 @@ _OF_DEMAND = {
     "area": "the die is {} the largest that its package admits",
     "die_edge": "memory and links need {} the die's edge",
     "thermal": "the die gives off {} the heat that liquid cooling carries off",
-    "tdp": "idle alone it takes {} its power cap",
+    "tdp": "idle, and its memory at full rate, alone take {} its power cap",
     "capacity": "the step's tensors need {} the on-chip memory",
     "dram_capacity": "the step's tensors need {} the memory",
 }

@@ -14,6 +14,7 @@ from hwmodels.accelerators.catalog import UNBUILT, catalog, examples, load_entry
 from hwmodels.accelerators.entry import ChipEntry
 from hwmodels.accelerators.facts import PUBLISHED, Fact
 from hwmodels.accelerators.headline import Headline, headline
+from hwmodels.quantity import Quantity, quantities
 
 AREAS = ("core_area_mm2", "die_area_mm2")
 POWERS = ("tdp_W", "peak_power_W")
@@ -114,7 +115,8 @@ def _line(row: dict[str, Any]) -> dict[str, str]:
 
 
 def _show(entry: ChipEntry, found: Headline, as_json: bool) -> None:
-    fields = [_field(name, fact) for name, fact in entry.facts().items()]
+    known = quantities(type(entry.chip()))
+    fields = [_field(name, fact, known) for name, fact in entry.facts().items()]
     if as_json:
         print_json({
             **summary(entry, found),
@@ -135,6 +137,10 @@ def _show(entry: ChipEntry, found: Headline, as_json: bool) -> None:
     if entry.remarks:
         click.echo(entry.remarks)
     print_table(pd.DataFrame(fields).astype(object), "\nWhat the model reads")
+    if entry.chip().HAS_DRAM:
+        row = summary(entry, found)
+        click.echo(f"DRAM of all stacks or channels together: {human(row['memory_GiB'])} GiB, "
+                   f"{human(row['memory_GBps'])} GB/s.")  # fmt: skip
     if entry.die:
         rows = [_field(name, fact) for name, fact in entry.die.items()]
         print_table(pd.DataFrame(rows).astype(object), "\nOn the whole die")
@@ -152,9 +158,11 @@ def _show(entry: ChipEntry, found: Headline, as_json: bool) -> None:
         print_table(_shares(terms), "")
 
 
-def _field(name: str, fact: Fact) -> dict[str, Any]:
+def _field(name: str, fact: Fact, known: dict[str, Quantity] | None = None) -> dict[str, Any]:
     source = f"{fact.source} ({fact.note})" if fact.note else fact.source
-    return {"field": name, "value": fact.value, "source": source, "confidence": fact.confidence}
+    what = {"what": known[name].doc if name in known else "-"} if known else {}
+    return {"field": name, "value": fact.value, **what, "source": source,
+            "confidence": fact.confidence}  # fmt: skip
 
 
 def _comparison(entry: ChipEntry, found: Headline) -> pd.DataFrame:
