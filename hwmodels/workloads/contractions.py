@@ -33,8 +33,13 @@ class ContractionShape:
     @property
     def text(self) -> str:
         """ "m x n x k", with the batch in front where there is one."""
-        sizes = f"{self.m:g}x{self.n:g}x{self.k:g}"
-        return sizes if self.batch == 1 else f"{self.batch:g}*({sizes})"
+        sizes = "x".join(map(_digits, (self.m, self.n, self.k)))
+        return sizes if self.batch == 1 else f"{_digits(self.batch)}*({sizes})"
+
+
+def _digits(size: float) -> str:
+    """A size in full: exponents are not read as sizes. Groups of ragged ones may be fractions."""
+    return f"{size:.0f}" if float(size).is_integer() else f"{size:.1f}"
 
 
 def dot_shape(eqn: Any) -> ContractionShape:
