@@ -141,8 +141,9 @@ def interactions(point: Point, metric: str, parameters: Sequence[str]) -> pd.Dat
 
 def swings(point: Point, metric: str, change: float) -> pd.DataFrame:
     """What `change` (a share) less and more of each number makes of `metric`, re-evaluated: rows of
-    parameter, less, more (relative changes), the widest first; whole numbers as near as they come,
-    none beyond its range.
+    parameter, value, below and above (the values that it takes), less and more (relative changes of
+    the metric), the widest first. Whole numbers come as near as they can, and move by 1 at least;
+    none goes beyond its range: at a limit, `below` or `above` is the value itself.
     """
     check_choice("metric", metric, METRICS)
     values = np.array([number.value for number in point.numbers])
@@ -151,9 +152,14 @@ def swings(point: Point, metric: str, change: float) -> pd.DataFrame:
     steps = np.maximum(np.round(change * values), 1.0) * [[-1.0], [1.0]]
     built = np.maximum(values + steps, 1.0) / values
     low, high = np.array([number.range for number in point.numbers]).T
-    moves = np.log(np.clip(np.where(whole, built, factors), low, high))
+    factors = np.clip(np.where(whole, built, factors), low, high)
+    moves = np.log(factors)
     logs = point.exact(np.concatenate([0.0 * moves[:1], *(np.diag(side) for side in moves)]))
     gains = np.expm1(logs[1:] - logs[0])[:, METRICS.index(metric)].reshape(2, -1)
-    table = pd.DataFrame({"parameter": point.names, "less": gains[0], "more": gains[1]})
+    below, above = np.where(whole, np.round(values * factors), values * factors)
+    table = pd.DataFrame({
+        "parameter": point.names, "value": values, "below": below, "above": above,
+        "less": gains[0], "more": gains[1],
+    })  # fmt: skip
     order = table[["less", "more"]].abs().max(axis=1).sort_values(ascending=False, kind="stable")
     return table.loc[order.index].reset_index(drop=True)

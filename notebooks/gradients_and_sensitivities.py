@@ -166,7 +166,8 @@ found.of("throughput_per_s").head(10)
 
 # %%
 point = Point(chip, workload)  # whole numbers move by one at least: a second stack of DRAM is 100%
-figure = tornado(swings(point, "throughput_per_s", 0.1), 0.1, "Throughput, mlp-large")
+table = swings(point, "throughput_per_s", 0.1)
+figure = tornado(table, 0.1, "Throughput, mlp-large", metric="throughput")
 Image(style.save(figure, f"{tempfile.mkdtemp()}/tornado", ("png",))[0], width=760)
 
 # %% [markdown]

@@ -126,6 +126,11 @@ def test_swings_are_re_evaluations(point, chip, large):
     ):  # fmt: skip
         after = float(evaluate(multiplied(chip, {name: factor}), large).power)
         assert table.loc[name, side] == pytest.approx(after / before - 1, abs=1e-5), name
+    told = table[["value", "below", "above"]]
+    assert list(told.loc["arrays"]) == [4, 3, 5]
+    assert list(told.loc["rows"]) == [128, 115, 141]
+    clock = float(chip.clock) / 1e9
+    assert list(told.loc["clock_GHz"]) == pytest.approx([clock, 0.9 * clock, 1.1 * clock])
 
 
 def test_nothing_moves_beyond_its_range(point, found):
@@ -133,6 +138,7 @@ def test_nothing_moves_beyond_its_range(point, found):
     table = swings(point, "throughput_per_s", 0.1).set_index("parameter")
     names = ["tuning_overlap", "tuning_dram_efficiency", "tuning_compute_efficiency"]
     assert (table.loc[names, "more"] == 0.0).all()
+    assert (table.loc[names, "above"] == table.loc[names, "value"]).all()
     assert table.loc[names, "less"].max() <= 0.0 > table.loc[names, "less"].min()
     for name in names:
         assert math.isnan(of(found, "throughput_per_s", name)["larger"])

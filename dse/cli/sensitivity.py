@@ -109,7 +109,10 @@ def command(
             from dse.plots.tornado import tornado
 
             swung = swings(point, metric, CHANGE)
-            style.save(tornado(swung, CHANGE, title), run.folder / "tornado")
+            figure = tornado(
+                swung, CHANGE, title, metric=_words(metric), facts=taken.identity
+            )  # fmt: skip
+            style.save(figure, run.folder / "tornado")
             run.write_table("swings", swung)
             run.write_table("elasticities", found.table)
             run.write_manifest({**answer, "provenance": provenance()})
