@@ -70,6 +70,12 @@ class Breakdown:
         node, clock = float(self.chip.technology.node) * 1e9, float(self.metrics.clock) / 1e9
         return f"{self.chip.NAME}, {node:g} nm, {self.chip.number_format}, {clock:.3g} GHz"
 
+    @property
+    def identity(self) -> str:
+        """The same with power and area: what tells one design from another."""
+        power, area = self.totals["power"], 1e6 * self.totals["area"]
+        return f"{self.facts}, {power:.3g} W, {area:.3g} mm²"
+
 
 def find_chip(name: str) -> Accelerator:
     """The chip of a catalog name, of a TOML file's path, or a variant's default design.

@@ -4,6 +4,7 @@ import dataclasses
 import json
 
 import click
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -187,16 +188,60 @@ def test_useful_work_by_hand():
     assert useful_work("systolic", step, 5, 1e7)["mfu"] is None
 
 
-def test_the_plot_draws_both_and_the_ideal():
-    chips = [4, 8, 16]
-    weak = pd.DataFrame(
-        {"chips": chips, "throughput": [9, 17, 30], "efficiency": [1, 0.94, 0.83],
-         "feasible": [True, True, False]}
-    )  # fmt: skip
-    left, right = scaling({"weak": weak, "strong": weak}, "a title").axes
-    assert left.get_xscale() == left.get_yscale() == "log"
-    ideal = left.lines[4].get_ydata()
-    assert list(ideal) == [9, 18, 36]
-    assert list(left.lines[1].get_xdata()) == [16]
-    assert left.lines[1].get_markerfacecolor() == "white"
-    assert list(right.lines[0].get_ydata()) == [1, 0.94, 0.83]
+def curve(chips, throughput, feasible):
+    return pd.DataFrame({"chips": chips, "throughput": throughput, "feasible": feasible})
+
+
+def finite(line):
+    x, y = np.asarray(line.get_xdata(), float), np.asarray(line.get_ydata(), float)
+    return {a: b for a, b in zip(x, y, strict=True) if np.isfinite(b)}
+
+
+@pytest.mark.parametrize("columns", [1, 2])
+def test_efficiency_is_against_the_smallest_fleet_within_all_limits(columns):
+    """One chip does not fit; in larger fleets a chip does more, as its share of states shrinks."""
+    weak = curve([1, 2, 4, 8], [5.0, 14.0, 35.0, 80.0], [False, True, True, True])
+    strong = curve([1, 2, 4, 8], [9.0, 18.0, 30.0, 33.0], [False, True, True, False])
+    figure = scaling({"weak": weak, "strong": strong}, "a title", columns=columns)
+    left, right = figure.axes
+    hollow, joined, hollow_strong, joined_strong, *_ = right.lines
+    assert finite(joined) == pytest.approx({2: 1.0, 4: 35 / 28, 8: 80 / 56})
+    assert finite(hollow) == pytest.approx({1: 5 / 7})
+    assert finite(joined_strong) == pytest.approx({2: 1.0, 4: 30 / 36})
+    assert finite(hollow_strong) == pytest.approx({1: 1.0, 8: 33 / 72})
+    assert hollow.get_markerfacecolor() == "white"
+    assert hollow.get_linestyle() == "None"
+    assert right.get_ylim()[1] > 80 / 56
+    low, high = left.get_ylim()
+    assert low < 5.0 < 80.0 < high
+    ideals = [finite(line) for line in left.lines if line.get_linestyle() == "--"]
+    assert ideals == [{2: 14.0, 8: 56.0}, {2: 18.0, 4: 36.0}]
+    words = " ".join(" ".join(t.get_text().split()) for t in figure.texts)
+    assert "over that in 2 chips, the smallest fleet within all limits" in words
+
+
+def test_one_ideal_line_where_the_smallest_fleets_do_the_same():
+    alone = curve([1, 2, 4], [3.0, 6.0, 11.0], [True, True, True])
+    left, right = scaling({"weak": alone, "strong": alone}, "a title").axes
+    ideals = [line for line in left.lines if line.get_linestyle() == "--"]
+    assert {tuple(line.get_ydata()) for line in ideals} == {(3.0, 12.0)}
+    assert len({line.get_color() for line in ideals}) == 1
+    assert right.get_ylabel() == "Efficiency"
+
+
+def test_fleets_that_cannot_be_formed_have_no_marks():
+    lone = curve([1, 2, 4], [3.0, np.nan, np.nan], [True, True, True])
+    figure = scaling({"weak": lone, "strong": lone}, "a title", note="1 link, where it takes 4.")
+    for axes in figure.axes:
+        marks = [x for line in axes.lines if line.get_marker() != "None" for x in finite(line)]
+        assert set(marks) == {1.0}
+        assert "cannot be" in axes.texts[-1].get_text()
+    assert "1 link" in figure.texts[-1].get_text()
+
+
+def test_the_share_of_80_percent_stands_beside_the_panel():
+    even = curve([1, 2], [3.0, 4.8], [True, True])
+    _, right = scaling({"weak": even, "strong": even}, "a title").axes
+    (label,) = [text for text in right.texts if text.get_text() == "80%"]
+    assert label.xy[0] == 1.0
+    assert label.get_position()[0] > 0

@@ -67,9 +67,15 @@ def write(
     from dse.plots.scaling import scaling
 
     plan = answer["plan"]
-    replica = f"replicas of {plan['tensor'] * plan['pipeline']:g} chips"
-    title = f"{answer['chip']}, {answer['workload']}: {replica}"
-    style.save(scaling(curves, title), run.folder / "scaling")
+    each = plan["tensor"] * plan["pipeline"]
+    title = f"{answer['chip']} on {answer['workload']}: "
+    title += "replicas of one chip" if each == 1 else f"replicas of {each:g} chips"
+    facts = (
+        f"Plan of {answer['chips']:,} chips: {answer['plan_text'].replace(',', ', ')}; global "
+        f"batch {answer['global_batch']:,}; {answer['topology']} in nodes of "
+        f"{answer['node_chips']:,}; {answer['clock_GHz']:.3g} GHz; software: {answer['software']}"
+    )
+    style.save(scaling(curves, title, facts), run.folder / "scaling")
     for kind, curve in curves.items():
         run.write_table(f"{kind}_scaling", curve)
     if table is not None:
