@@ -229,7 +229,7 @@ def test_the_plot_draws_both_sides() -> None:
     energy = pd.DataFrame({"label": ["mac"], "A": [0.0], "B": [5.0]})
     left, right = difference(time, energy, ("x", "y"), "a title").axes
     assert [bar.get_width() for bar in left.patches] == [3.0, 1.0, 2.0, 0.0]
-    assert [text.get_text() for text in left.texts] == ["0.67x", "only A"]
+    assert [text.get_text() for text in left.texts] == ["0.67×", "only A"]
     assert [text.get_text() for text in right.texts] == ["only B"]
 
 

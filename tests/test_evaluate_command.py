@@ -121,8 +121,10 @@ def test_figures_hold_what_the_table_says() -> None:
     axes = energy_bars(found, "a title").axes[0]
     bars = sum(patch.get_width() for patch in axes.patches)
     assert bars == pytest.approx(found.totals["energy"], rel=1e-6)
-    assert len(found.table) > SHOWN
-    assert len(axes.get_yticks()) == SHOWN + 1
+    labels = [label.get_text() for label in axes.get_yticklabels()]
+    assert len(labels) <= SHOWN + 1 < len(found.table)
+    assert labels[-1].endswith("others together")
+    assert "0.0%" not in {text.get_text() for text in axes.texts}
     parts = energy_by_part(found)
     assert parts.sum(axis=None) == pytest.approx(found.totals["energy"], rel=1e-6)
     axes = roofline(found).axes[0]

@@ -13,6 +13,7 @@ from dse.breakdown import STATIC, chip_name, find_chip, short_name
 from dse.cli.common import print_json, print_table
 from dse.cli.evaluate import NAME, RUNTIME_HELP, totals
 from dse.comparison import UNCERTAINTY, Comparison, compare
+from dse.grouping import counted, gathered, phased
 from dse.iso import ISO
 from dse.provenance import provenance
 from dse.remarks import whole_die_mm2
@@ -24,8 +25,7 @@ from hwmodels.evaluate import RESIDENCY
 
 SI = {"time": (1.0, "s"), "energy": (1.0, "J"), "power": (1.0, "W"), "peak_power": (1.0, "W"),
       "area": (1e6, "mm2")}  # fmt: skip
-SHOWN = 8  # operations
-LABEL = 28  # letters of a name in the plot
+SHOWN, DRAWN = 8, 14  # operations, in the table and in the figure
 UNITS = {"time": (1e6, "us"), "energy": (1e3, "mJ"), "power": (1.0, "W"),
          "peak_power": (1.0, "W"), "area": (1e6, "mm2")}  # fmt: skip
 
@@ -99,16 +99,24 @@ def draw(found: Comparison, run: RunFolder) -> None:
     """Time by operation and energy by part of both, into a run folder."""
     from dse.plots import style
     from dse.plots.difference import difference
+    from dse.plots.words import part
 
-    time = operations(found)[:-1]
-    names = time["operation"].map(lambda name: short_name(name, LABEL))
-    label = names + time["phase"].map(lambda phase: f" ({phase})" if phase else "")
-    time = pd.DataFrame({"label": label, "A": 1e-6 * time["A us"], "B": 1e-6 * time["B us"]})
+    time = largest(found, DRAWN)
+    time = pd.DataFrame({
+        "label": [phased(row) for _, row in time.iterrows()],
+        "A": time["a_time_s"], "B": time["b_time_s"],
+    })  # fmt: skip
     energy = terms(found).query("of == 'energy, mJ' and term != 'sum' and (A > 0 or B > 0)")
-    energy = energy.assign(label=energy["term"], A=1e-3 * energy["A"], B=1e-3 * energy["B"])
-    figure = difference(
-        time, energy, (found.a.name, found.b.name), found.headline.split(", mostly")[0],
-    )  # fmt: skip
+    energy = energy.assign(
+        label=energy["term"].map(part), A=1e-3 * energy["A"], B=1e-3 * energy["B"]
+    )
+    moved = {"node": f", moved to {found.a.name}'s node"}
+    made = moved.get(found.iso, f", scaled to {found.a.name}'s {found.iso}")
+    names = (
+        f"{found.a.name} ({found.a.identity})",
+        f"{found.b.name}{made if found.changes else ''} ({found.b.identity})",
+    )
+    figure = difference(time, energy, names, found.headline.split(", mostly")[0])
     style.save(figure, run.folder / "difference")
 
 
@@ -149,21 +157,30 @@ def _show(found: Comparison) -> None:
     print_table(terms(found), "B - A by term (time) and part (energy)")
 
 
+def largest(found: Comparison, shown: int) -> pd.DataFrame:
+    """The operations that differ most, gathered, and all others together: rows of
+    `Comparison.by_operation` with a count."""
+    keys = ["operation", "phase", "nth"]
+    table = found.by_operation
+    table["nth"] = table.groupby(["operation", "phase"]).cumcount()
+    runs = [
+        one.assign(nth=one.groupby(["operation", "phase"]).cumcount()).set_index(keys)["count"]
+        for one in (found.a.table, found.b.table)
+    ]
+    table = table.join(runs[0].combine_first(runs[1]), on=keys)
+    # Of equal differences the longer operation first.
+    both = table["a_time_s"] + table["b_time_s"]
+    table["size"] = table["difference_s"].abs() + 1e-9 * both
+    return gathered(table.drop(columns="nth"), "size", shown)
+
+
 def operations(found: Comparison) -> pd.DataFrame:
     """The largest differences, all others together, and the sum."""
-    table = found.by_operation
-    size = table.assign(
-        size=table["difference_s"].abs(), both=table["a_time_s"] + table["b_time_s"]
-    )
-    order = size.sort_values(["size", "both"], ascending=False, kind="stable").index
-    table = table.loc[order].reset_index(drop=True)
-    table["operation"] = [short_name(name, NAME) for name in table["operation"]]
-    numbers = table.select_dtypes("number").columns
-    blank = {"phase": "", "a_bound": "", "b_bound": ""}
-    rest = {"operation": f"{len(table) - SHOWN} others", **blank, **table[SHOWN:][numbers].sum()}
-    total = {"operation": "sum", **blank, **table[numbers].sum()}
-    ends = [rest, total] if len(table) > SHOWN else [total]
-    table = pd.concat([table[:SHOWN], pd.DataFrame(ends)], ignore_index=True)
+    table = largest(found, SHOWN)
+    table["operation"] = [short_name(counted(row), NAME) for _, row in table.iterrows()]
+    numbers = table.select_dtypes("number").sum()
+    total = {"operation": "sum", "phase": "", "a_bound": "", "b_bound": "", **numbers}
+    table = pd.concat([table, pd.DataFrame([total])], ignore_index=True)
     return pd.DataFrame({
         "operation": table["operation"], "phase": table["phase"], "A us": 1e6 * table["a_time_s"],
         "B us": 1e6 * table["b_time_s"], "B - A us": 1e6 * table["difference_s"],
