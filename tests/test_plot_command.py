@@ -94,7 +94,7 @@ def test_parallel_axes_are_those_that_all_designs_have():
     figure = parallel(table(), OBJECTIVES)
     words = " ".join(text.get_text() for text in figure.axes[0].texts)
     assert "Throughput" in words
-    assert "cost_USD" in words
+    assert "Cost (USD)" in words
     assert "sms" not in words
     (lines,) = figure.axes[0].collections
     places = np.stack([path.vertices for path in lines.get_paths()])

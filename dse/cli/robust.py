@@ -103,8 +103,8 @@ def _draw(found: Robust, run: RunFolder, title: str) -> None:
     first, *others = found.objectives
     panels = [(x, first, found.band(x.column, first.column)) for x in others[:2]]
     note = (
-        "Bands: the best of the axis up among designs that are no worse than the axis across. "
-        "Points: designs at their medians."
+        "Bands and medians: the best of the axis up among designs that meet all limits and are no "
+        "worse than the axis across; drawn from where 95% of worlds (medians: half) have one."
     )
     style.save(bands(found.table, panels, title, note), run.folder / "robust")
 

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
+from matplotlib.patches import Patch
 
 from dse.front import Objective
 from dse.plots import style
-from dse.plots.style import axis_label
+from dse.plots.page import CASING, Page, noted
 
 COLOURS = "cividis"  # perceptually even, and so for the colour blind
 BAND = "#9ecae1"
+KEYS = ["5 to 95% of worlds", "median of worlds", "a design, at its medians"]
+TALL, FOOT = 2.35, 0.43
+SURE, FRAGILE = 16.0, 4.0  # areas of marks [pt2]
 
 
 def bands(
@@ -28,37 +32,46 @@ def bands(
     Args:
       table: of `Robust`: `chance`, and quantiles of every objective.
       panels: objective across, objective up, and its band: columns low, median, high.
-      note: a line below.
+      note: lines below.
     """
-    lines = textwrap.wrap(note, 120)
-    width, height = style.TWO_COLUMN_INCHES, 3.15 + 0.165 * len(lines)
-    bottom = 0.55 + 0.165 * len(lines)
-    order = np.argsort(table["chance"].to_numpy(), kind="stable")  # the safest on top
+    lines, foot = noted(note, 2)
+    # The safest first and large, the fragile small upon them: neither hides the other.
+    shown = table.sort_values("chance", ascending=False, kind="stable")
+    chance = shown["chance"].to_numpy()
     with style.style():
-        figure = Figure(figsize=(width, height))
+        page = Page(2, 0.26 + TALL + FOOT + foot, title)
+        each = 5.95 / len(panels)
         for i, (x, y, band) in enumerate(panels):
-            wide = 0.8 / len(panels)
-            axes = figure.add_axes((0.09 + i * (wide + 0.035), bottom / height, wide - 0.065,
-                                    1 - (bottom + 0.38) / height))  # fmt: skip
+            axes = page.axes(0.6 + i * (each + 0.07), 0.26, each - 0.62, TALL)
+            across, up = (shown[f"{o.column}_median"].to_numpy() for o in (x, y))
             axes.fill_between(band[x.column], band["low"], band["high"], color=BAND, alpha=0.6,
-                              linewidth=0, label="5 to 95% of worlds")  # fmt: skip
-            axes.plot(band[x.column], band["median"], color=style.INK, linewidth=1.0,
-                      label="median")  # fmt: skip
+                              linewidth=0, zorder=1.5)  # fmt: skip
             axes.scatter(
-                table[f"{x.column}_median"].to_numpy()[order],
-                table[f"{y.column}_median"].to_numpy()[order],
-                c=table["chance"].to_numpy()[order], cmap=COLOURS, vmin=0, vmax=1, s=7,
-                linewidths=0, rasterized=True, zorder=3,
+                across, up, c=chance, cmap=COLOURS, vmin=0, vmax=1, linewidths=0, rasterized=True,
+                s=FRAGILE + (SURE - FRAGILE) * chance, zorder=3,
             )  # fmt: skip
-            axes.set_xscale("log")
-            axes.set_yscale("log")
-            axes.set_xlabel(axis_label(x))
-            axes.set_ylabel(axis_label(y))
-        figure.axes[0].legend(loc="lower right", frameon=False, fontsize=7)
-        colours = figure.add_axes((0.925, bottom / height, 0.014, 1 - (bottom + 0.38) / height))
-        figure.colorbar(ScalarMappable(Normalize(0, 1), COLOURS), cax=colours,
-                        label="chance of being non-dominated")  # fmt: skip
-        figure.text(0.012, 1 - 0.08 / height, title, va="top", size=9.5, weight="bold",
-                    parse_math=False)  # fmt: skip
-        figure.text(0.012, 0.06 / height, "\n".join(lines), va="bottom", size=7, color=style.MUTED)
-    return figure
+            median = axes.plot(band[x.column], band["median"], color=style.INK, linewidth=0.9,
+                               zorder=4, path_effects=CASING)  # fmt: skip
+            told = band[["low", "high"]].to_numpy()
+            for name, objective, values in (
+                ("x", x, across), ("y", y, np.append(up, told[np.isfinite(told)])),
+            ):  # fmt: skip
+                _axis(axes, name, style.axis_label(objective), values)
+        handles: list[Any] = [Patch(color=BAND, alpha=0.6), *median]
+        handles.append(axes.scatter([], [], c=["#7d7c78"], s=SURE, linewidths=0))
+        page.key(handles, KEYS, 0.0)
+        bar = page.axes(page.width - 0.55, 0.26, 0.1, TALL)
+        page.figure.colorbar(ScalarMappable(Normalize(0, 1), COLOURS), cax=bar,
+                             label="Chance of being non-dominated")  # fmt: skip
+        page.note(lines)
+    return page.figure
+
+
+def _axis(axes: Any, name: str, label: str, values: np.ndarray) -> None:
+    low, high = style.log_limits(values)
+    ticks = style.log_ticks(low, high)
+    getattr(axes, f"set_{name}scale")("log")
+    getattr(axes, f"set_{name}lim")(10**low, 10**high)
+    getattr(axes, f"set_{name}ticks")(ticks, [style.engineering(tick) for tick in ticks])
+    getattr(axes, f"set_{name}ticks")([], minor=True)
+    getattr(axes, f"set_{name}label")(label, parse_math=False)

@@ -14,11 +14,13 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.patheffects import Normal, Stroke
 from matplotlib.ticker import EngFormatter, NullFormatter, NullLocator
 
-from dse.breakdown import TERMS, Breakdown, short_name
+from dse.breakdown import TERMS, Breakdown
 from dse.plots import style
+from dse.plots.page import CASING, MARGIN, Page, key_height, page_width
+from dse.plots.placing import Field, Segment
+from dse.plots.words import shortened, width
 from hwmodels.errors import InputError
 
 # Okabe and Ito's set, and a shape each; what nothing hides (launch, latency, fill) shares grey.
@@ -30,53 +32,125 @@ OTHER = ("#777777", "X")
 LABELLED = 7
 SMALLEST = 0.003  # share of the step below which an operation is not drawn
 LEAST, MOST = 14.0, 260.0  # area of marks [pt2] at no time and the whole step
-NAME = 43  # letters
-NEAR = 0.09  # decades: marks nearer share a label
+NEAR = 7.0  # points: marks nearer share a label
+ROOF, NUMBER, NAME, PHASE = 6.5, 7.0, 6.6, 6.2  # points
+PANEL = (3.65, 2.75)  # inches
+FOOT, ROW_INCHES = 0.42, 0.265
+_ROOFS = {  # label, dash, side of the label (1: above), where it is best along its line
+    "compute": ("matrix units", "-", 1, 1.0), "vector": ("vector unit", "--", 1, 1.0),
+    "dram": ("DRAM", "-", -1, 0.0), "buffer": ("buffer", "-.", 1, 0.0),
+}  # fmt: skip
 
 
-def roofline(found: Breakdown, title: str = "") -> Figure:
+def roofline(found: Breakdown, title: str = "", columns: int = 2) -> Figure:
     """The figure; `InputError` if no operation does arithmetic."""
     table = found.table[(found.table["flops"] > 0) & (found.table["buffer_bytes"] > 0)]
     if not len(table):
         raise InputError("roofline", "0 operations with arithmetic", "needed: at least one")
     table = table.sort_values("time_s", ascending=False, kind="stable")
     drawn = max(int((table["share"] >= SMALLEST).sum()), 1)
-    hidden, table = len(table) - drawn, table[:drawn]
-    rate = (table["flops"] / table["time_s"]).to_numpy()
-    on_chip = (table["flops"] / table["buffer_bytes"]).to_numpy()
-    crossing = table["dram_bytes"].to_numpy()
-    off_chip = np.where(crossing > 0, table["flops"] / np.maximum(crossing, 1e-9), np.nan)
-    roofs = _roofs(found)
+    hidden, table = len(table) - drawn, table[:drawn].reset_index(drop=True)
+    table["rate"] = table["flops"] / table["time_s"]
+    table["on_chip"] = table["flops"] / table["buffer_bytes"]
+    crossing = table["dram_bytes"].where(table["dram_bytes"] > 0)
+    table["off_chip"] = table["flops"] / crossing
+    handles, labels = _key(table, hidden)
+    named = min(len(table), LABELLED)
+    wide, high = PANEL if columns == 2 else (page_width(1) - 0.67, 2.3)
+    # Beside the panel, or below it.
+    left, top = (0.62 + wide + 0.2, 0.0) if columns == 2 else (MARGIN, high + FOOT + 0.06)
+    room = page_width(columns) - left
+    listed = 0.2 + ROW_INCHES * named + 0.06
+    body = max(high + FOOT, top + listed + key_height(labels, room) + 0.04)
     with style.style():
-        figure = Figure(figsize=(style.TWO_COLUMN_INCHES, 3.7))
-        axes: Any = figure.add_axes((0.085, 0.13, 0.515, 0.755))
-        ridge = roofs["compute"] / np.array([w for w in (roofs["dram"], roofs["buffer"]) if w > 0])
-        xs = np.concatenate([on_chip, off_chip[np.isfinite(off_chip)], ridge])
-        x = style.log_limits(xs, pad=0.08)
-        y = style.log_limits(np.append(rate, roofs["compute"] * 1.6), pad=0.06)
-        y = (y[0] - 0.07 * (y[1] - y[0]), y[1])  # labels hang below their marks
-        _axis(axes, "x", *x)
-        _axis(axes, "y", *y)
-        axes.set_xlabel("Arithmetic intensity (FLOP/byte)")
-        axes.set_ylabel("Rate (FLOP/s)")
-        _draw_roofs(axes, roofs, x, y)
-        for i, (_, row) in enumerate(table.iterrows()):
-            colour, marker = LOOKS.get(row["bound"], OTHER)
-            area = LEAST + (MOST - LEAST) * row["share"]
-            common = {"marker": marker, "s": area, "zorder": 4 - 0.001 * (len(table) - i)}
-            axes.scatter(on_chip[i], rate[i], facecolors="white", edgecolors=colour,
-                         linewidths=1.0, **common)  # fmt: skip
-            if np.isfinite(off_chip[i]):
-                axes.plot([on_chip[i], off_chip[i]], [rate[i]] * 2, color=colour, linewidth=0.5,
-                          alpha=0.5, zorder=2)  # fmt: skip
-                axes.scatter(off_chip[i], rate[i], c=colour, linewidths=0.4,
-                             edgecolors=[style.darker(colour)], alpha=0.85, **common)  # fmt: skip
-        at = np.where(np.isfinite(off_chip), off_chip, on_chip)
-        _labels(axes, np.log10(at), np.log10(rate), min(LABELLED, len(table)))
-        _key(figure, table, hidden)
-        heading = title or f"{found.name} on {found.workload.name}"
-        figure.text(0.012, 0.975, heading, va="top", size=9.5, weight="bold", parse_math=False)
-    return figure
+        page = Page(columns, body, title or f"{found.name} on {found.workload.name}",
+                    found.identity)  # fmt: skip
+        high = body - FOOT if columns == 2 else high
+        _panel(page.axes(0.59, 0.02, wide, high - 0.02), _roofs(found), table,
+               (72 * wide, 72 * (high - 0.02)))  # fmt: skip
+        page.text(left, top, "Largest operations, share of the step", size=7.5, weight="bold")
+        for i, row in table[:named].iterrows():
+            y = top + 0.2 + ROW_INCHES * i
+            name = shortened(str(row["operation"]), room - 0.24, NAME)
+            page.text(left, y, f"{i + 1}", size=NUMBER, weight="bold")
+            page.text(left + 0.14, y, name, size=NAME)
+            page.text(left + 0.14, y + 0.115, f"{row['phase']}, {100 * row['share']:.3g}%",
+                      size=PHASE, color=style.MUTED)  # fmt: skip
+        page.key(handles, labels, top + listed, left - MARGIN, room)
+    return page.figure
+
+
+def _panel(
+    axes: Any, roofs: dict[str, float], table: pd.DataFrame, size: tuple[float, float]
+) -> None:
+    """Roofs, marks, and their labels where they hide least; `size` of the panel in points."""
+    reached = np.append(table["off_chip"].dropna(), table["on_chip"])
+    ridges = [roofs["compute"] / roofs[w] for w in ("dram", "buffer") if roofs[w] > 0]
+    x = style.log_limits(np.append(reached, ridges), pad=0.08)
+    y = style.log_limits(np.append(table["rate"], roofs["compute"] * 1.6), pad=0.06)
+    y = (y[0] - 0.07 * (y[1] - y[0]), y[1])
+    _axis(axes, "x", *x)
+    _axis(axes, "y", *y)
+    axes.set_xlabel("Arithmetic intensity (FLOP/byte)")
+    axes.set_ylabel("Rate (FLOP/s)")
+
+    def place(intensity: float, rate: float) -> tuple[float, float]:
+        across = (np.log10(intensity) - x[0]) / (x[1] - x[0]) * size[0]
+        return across, (np.log10(rate) - y[0]) / (y[1] - y[0]) * size[1]
+
+    free = Field(size)
+    for i, row in table.iterrows():
+        colour, marker = LOOKS.get(row["bound"], OTHER)
+        area = LEAST + (MOST - LEAST) * row["share"]
+        common = {"marker": marker, "s": area, "zorder": 4 - 0.001 * (len(table) - i)}
+        axes.scatter(row["on_chip"], row["rate"], facecolors="white", edgecolors=colour,
+                     linewidths=1.0, **common)  # fmt: skip
+        free.discs.append((*place(row["on_chip"], row["rate"]), 0.6 * np.sqrt(area)))
+        if np.isfinite(row["off_chip"]):
+            axes.plot([row["on_chip"], row["off_chip"]], [row["rate"]] * 2, color=colour,
+                      linewidth=0.5, alpha=0.5, zorder=2)  # fmt: skip
+            axes.scatter(row["off_chip"], row["rate"], c=colour, linewidths=0.4,
+                         edgecolors=[style.darker(colour)], alpha=0.85, **common)  # fmt: skip
+            free.discs.append((*place(row["off_chip"], row["rate"]), 0.6 * np.sqrt(area)))
+    lines = _lines(roofs, x, y)
+    spots: dict[str, Segment] = {}
+    for name, ((x0, y0), (x1, y1)) in lines.items():
+        axes.plot([x0, x1], [y0, y1], _ROOFS[name][1], color=style.INK, linewidth=0.9, zorder=1.6)
+        spots[name] = (*place(x0, y0), *place(x1, y1))
+        free.segments.append(spots[name])
+    for name, spot in spots.items():
+        label, _, side, start = _ROOFS[name]
+        said = f"{label} {_si(roofs[name], 'B/s' if name in ('dram', 'buffer') else 'FLOP/s')}"
+        angle = np.degrees(np.arctan2(spot[3] - spot[1], spot[2] - spot[0]))
+        at = free.along(spot, 72 * width(said, ROOF), ROOF, side, start)
+        axes.annotate(said, at, xycoords="axes points", rotation=angle, rotation_mode="anchor",
+                      ha="center", va="center", size=ROOF, color=style.MUTED, zorder=1.7,
+                      path_effects=CASING)  # fmt: skip
+    _numbers(axes, free, [place(*_mark(row)) for _, row in table[:LABELLED].iterrows()],
+             [0.6 * np.sqrt(LEAST + (MOST - LEAST) * s) for s in table["share"]])  # fmt: skip
+
+
+def _mark(row: pd.Series) -> tuple[float, float]:
+    """Where an operation's number points to."""
+    return (row["off_chip"] if np.isfinite(row["off_chip"]) else row["on_chip"]), row["rate"]
+
+
+def _numbers(axes: Any, free: Field, places: list[tuple[float, float]], radii: list[float]) -> None:
+    """Numbers of operations; those that lie on one another share a label."""
+    left = list(range(len(places)))
+    while left:
+        x, y = places[left[0]]
+        near = [i for i in left if max(abs(places[i][0] - x), abs(places[i][1] - y)) < NEAR]
+        left = [i for i in left if i not in near]
+        said = ", ".join(str(i + 1) for i in near)
+        wide = 72 * width(said, NUMBER, bold=True)
+        at = free.beside((x, y), radii[near[0]], wide, NUMBER)
+        axes.annotate(
+            said, (x, y), at, xycoords="axes points", textcoords="axes points", ha="center",
+            va="center", size=NUMBER, weight="bold", zorder=6, path_effects=CASING,
+            arrowprops={"arrowstyle": "-", "linewidth": 0.5, "color": style.INK, "shrinkA": 0.0,
+                        "shrinkB": radii[near[0]] - 1.0, "relpos": (0.5, 0.5)},
+        )  # fmt: skip
 
 
 def _roofs(found: Breakdown) -> dict[str, float]:
@@ -92,6 +166,21 @@ def _roofs(found: Breakdown) -> dict[str, float]:
     }
 
 
+def _lines(
+    roofs: dict[str, float], x: tuple[float, float], y: tuple[float, float]
+) -> dict[str, tuple[tuple[float, float], tuple[float, float]]]:
+    """Ends of the roofs that the panel shows: FLOP/byte and FLOP/s."""
+    left, right, bottom = 10.0 ** x[0], 10.0 ** x[1], 10.0 ** y[0]
+    found = {name: ((left, roofs[name]), (right, roofs[name]))
+             for name in ("compute", "vector") if roofs[name] > bottom}  # fmt: skip
+    for name in ("dram", "buffer"):
+        if roofs[name]:
+            start, end = max(left, bottom / roofs[name]), min(right, roofs["compute"] / roofs[name])
+            if start < end:
+                found[name] = (start, roofs[name] * start), (end, roofs[name] * end)
+    return found
+
+
 def _axis(axes: Any, name: str, low: float, high: float) -> None:
     ticks = style.log_ticks(low, high, most=7)
     getattr(axes, f"set_{name}scale")("log")
@@ -102,87 +191,29 @@ def _axis(axes: Any, name: str, low: float, high: float) -> None:
     axis.set_minor_formatter(NullFormatter())
 
 
-def _draw_roofs(
-    axes: Any, roofs: dict[str, float], x: tuple[float, float], y: tuple[float, float]
-) -> None:
-    left, right, bottom = 10.0 ** x[0], 10.0 ** x[1], 10.0 ** y[0]
-    small = {"size": 6.5, "color": style.MUTED, "zorder": 1.7}
-    casing = {"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 0.6}
-    for name, label, dash in (("compute", "matrix units", "-"), ("vector", "vector unit", "--")):
-        level = roofs[name]
-        if level <= bottom:
-            continue
-        axes.plot([left, right], [level] * 2, dash, color=style.INK, linewidth=0.9, zorder=1.6)
-        axes.annotate(f"{label} {_si(level, 'FLOP/s')}", (right, level),
-                      (-3, 3), textcoords="offset points", ha="right", **small)  # fmt: skip
-    box = axes.get_position()
-    width, height = axes.figure.get_size_inches() * (box.width, box.height)
-    angle = np.degrees(np.arctan2(height / (y[1] - y[0]), width / (x[1] - x[0])))
-    for name, label, dash in (("dram", "DRAM", "-"), ("buffer", "buffer", "-.")):
-        width_Bps = roofs[name]
-        if not width_Bps:
-            continue
-        start, end = max(left, bottom / width_Bps), min(right, roofs["compute"] / width_Bps)
-        if start >= end:
-            continue
-        axes.plot([start, end], [width_Bps * start, width_Bps * end], dash, color=style.INK,
-                  linewidth=0.9, zorder=1.6)  # fmt: skip
-        # DRAM's name below its line, the buffer's above: the lines may lie close together.
-        at, below = start * (end / start) ** 0.3, name == "dram"
-        axes.annotate(
-            f"{label} {_si(width_Bps, 'B/s')}", (at, width_Bps * at), (0, -10 if below else 4),
-            textcoords="offset points", rotation=angle, rotation_mode="anchor", bbox=casing,
-            **small,
-        )  # fmt: skip
-
-
 def _si(value: float, unit: str) -> str:
     return EngFormatter(unit)(float(f"{value:.3g}"))
 
 
-def _labels(axes: Any, x: Any, y: Any, count: int) -> None:
-    """Numbers of the largest operations; those that lie on one another share a label."""
-    left = list(range(count))
-    while left:
-        first = left[0]
-        near = [i for i in left if max(abs(x[i] - x[first]), abs(y[i] - y[first])) < NEAR]
-        left = [i for i in left if i not in near]
-        casing = [Stroke(linewidth=2.0, foreground="white"), Normal()]
-        axes.annotate(
-            ", ".join(str(i + 1) for i in near), (10 ** x[first], 10 ** y[first]), (0, -13),
-            textcoords="offset points", ha="center", size=7, weight="bold", zorder=6,
-            path_effects=casing,
-        )  # fmt: skip
-
-
-def _key(figure: Figure, table: pd.DataFrame, hidden: int) -> None:
-    left, line, top = 0.625, 0.052, 0.885
-    rows = table.head(LABELLED)
-    figure.text(left, top, "Largest operations, share of the step", size=7.5, weight="bold",
-                va="top")  # fmt: skip
-    for i, (_, row) in enumerate(rows.iterrows()):
-        name = short_name(str(row["operation"]), NAME)
-        y = top - 0.062 - line * 1.5 * i
-        figure.text(left, y, f"{i + 1}", size=7, weight="bold", va="top")
-        figure.text(left + 0.02, y, name, size=6.6, va="top", parse_math=False)
-        figure.text(left + 0.02, y - 0.036, f"{row['phase']}, {100 * row['share']:.3g}%", size=6.2,
-                    color=style.MUTED, va="top")  # fmt: skip
+def _key(table: pd.DataFrame, hidden: int) -> tuple[list[Any], list[str]]:
+    """What is drawn, and no more."""
     seen = list(dict.fromkeys(b if b in LOOKS else "other" for b in table["bound"]))
-    handles = []
+    common: dict[str, Any] = {"linestyle": "", "markersize": 5}
+    handles, labels = [], []
     for bound in [b for b in (*LOOKS, "other") if b in seen]:
         colour, marker = LOOKS.get(bound, OTHER)
-        label = f"bound by {TERMS[bound]}" if bound in LOOKS else "bound by launch, latency or fill"
-        handles.append(Line2D([], [], linestyle="", color=colour, marker=marker, markersize=5,
-                              label=label))  # fmt: skip
-    handles += [
-        Line2D([], [], linestyle="", marker="o", markersize=5, color=style.MUTED,
-               label="filled: per byte of DRAM"),
-        Line2D([], [], linestyle="", marker="o", markersize=5, markerfacecolor="white",
-               color=style.MUTED, label="hollow: per byte of the buffer"),
-    ]  # fmt: skip
+        handles.append(Line2D([], [], color=colour, marker=marker, **common))
+        labels.append(f"bound by {TERMS[bound]}" if bound in LOOKS
+                      else "bound by launch, latency or fill")  # fmt: skip
+    if table["off_chip"].notna().any():
+        handles.append(Line2D([], [], marker="o", color=style.MUTED, **common))
+        labels.append("filled: per byte of DRAM")
+    handles.append(Line2D([], [], marker="o", color=style.MUTED, markerfacecolor="white", **common))
+    labels.append("hollow: per byte of the buffer")
+    blank = Line2D([], [], linestyle="")
+    handles.append(blank)
+    labels.append("area of a mark: share of the step's time")
     if hidden:
-        label = f"not drawn: {hidden} below {100 * SMALLEST:g}% of the step"
-        handles.append(Line2D([], [], linestyle="", label=label))
-    figure.legend(handles=handles, loc="lower left", bbox_to_anchor=(left - 0.012, 0.02),
-                  frameon=False, fontsize=6.6, labelspacing=0.25, handletextpad=0.3,
-                  borderpad=0.1)  # fmt: skip
+        handles.append(blank)
+        labels.append(f"not drawn: {hidden} below {100 * SMALLEST:g}% of the step")
+    return handles, labels
