@@ -19,7 +19,7 @@ from dse.plots.operations import operation_bars
 from dse.plots.parallel import parallel
 from dse.plots.placing import Field
 from dse.plots.tornado import tornado
-from dse.plots.words import parted, shortened, typeset, width, wrapped
+from dse.plots.words import measured, parted, shortened, typeset, width, wrapped
 from hwmodels import VARIANTS, Fleet, load_workload
 from hwmodels.workloads.contractions import ContractionShape
 
@@ -68,8 +68,9 @@ def test_a_design_s_figures_hold_their_words(drawn, kind):
 
 def test_why_a_fleet_cannot_be_formed(drawn):
     _, figures = drawn
-    assert "2 chips or more cannot be formed: 1 link a chip, where torus2d takes 4." in words(
-        figures["scaling"]
+    assert (
+        "Fleets of 2 chips or more cannot be formed: 1 link a chip, where torus2d takes 4."
+        in words(figures["scaling"])
     )
 
 
@@ -233,6 +234,7 @@ def test_words():
     assert parted("dram_bandwidth_GBps") == ("DRAM bandwidth", "GB/s")
     assert parted("macs_per_sm") == ("MACs per SM", "")
     assert (typeset("us"), typeset("uJ"), typeset("mm2")) == ("µs", "µJ", "mm²")
+    assert (measured(1.7349e-4, "J"), measured(812.4, "mm2")) == ("173 µJ", "812 mm²")
     name = "neg, mul, add_any, convert_element_type [128x56x56x256] (backward)"
     short = shortened(name, 2.2, 6.6)
     assert width(short, 6.6) <= 2.2

@@ -224,7 +224,7 @@ def test_one_ideal_line_where_the_smallest_fleets_do_the_same():
     alone = curve([1, 2, 4], [3.0, 6.0, 11.0], [True, True, True])
     left, right = scaling({"weak": alone, "strong": alone}, "a title").axes
     ideals = [line for line in left.lines if line.get_linestyle() == "--"]
-    assert {tuple(line.get_ydata()) for line in ideals} == {(3.0, 12.0)}
+    assert {tuple(line.get_ydata()) for line in ideals} == {(3.0, 11.0)}
     assert len({line.get_color() for line in ideals}) == 1
     assert right.get_ylabel() == "Efficiency"
 

@@ -40,9 +40,9 @@ def bands(
     chance = shown["chance"].to_numpy()
     with style.style():
         page = Page(2, 0.26 + TALL + FOOT + foot, title)
-        each = 5.95 / len(panels)
+        each = 6.4 / len(panels)
         for i, (x, y, band) in enumerate(panels):
-            axes = page.axes(0.6 + i * (each + 0.07), 0.26, each - 0.62, TALL)
+            axes = page.axes(0.6 + i * each, 0.26, each - 0.66, TALL)
             across, up = (shown[f"{o.column}_median"].to_numpy() for o in (x, y))
             axes.fill_between(band[x.column], band["low"], band["high"], color=BAND, alpha=0.6,
                               linewidth=0, zorder=1.5)  # fmt: skip

@@ -120,6 +120,6 @@ def _unformed(chip: Accelerator, fleet: Fleet, curve: pd.DataFrame) -> str:
         return ""
     links, needed = float(chip.link.count), _links(chip, fleet, beyond.min())
     return (
-        f"{beyond.min():.0f} chips or more cannot be formed: {links:.0f} "
+        f"Fleets of {beyond.min():.0f} chips or more cannot be formed: {links:.0f} "
         f"{'link' if links == 1 else 'links'} a chip, where {fleet.topology} takes {needed:.0f}."
     )

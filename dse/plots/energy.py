@@ -6,21 +6,21 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from dse.amounts import amount, amounts
+from dse.amounts import amounts
 from dse.breakdown import Breakdown, energy_by_part
 from dse.grouping import gathered, phased
 from dse.plots import style
 from dse.plots.page import MARGIN, PLAIN, Page, key_height, noted, page_width
-from dse.plots.words import part, shortened, typeset, width
+from dse.plots.words import measured, part, shortened, typeset, width
 
 SHOWN = 12
-LEAST = 0.001  # of the step: operations below are not told apart
+LEAST = 0.001  # of the step: operations, and parts, below are not told apart
 LABEL, SHARE = 6.6, 6.5  # points
 ROW_INCHES, FOOT = 0.215, 0.43
 # Okabe and Ito's set for the parts that most variants have; others take the rest, hatched.
 COLOURS = {
     "mac": "#0072B2", "register": "#56B4E9", "local": "#009E73", "vector": "#CC79A7",
-    "buffer": "#E69F00", "dram": "#D55E00", "static": "#999999",
+    "buffer": "#E69F00", "dram": "#D55E00", "static": "#999999", "other": "#333333",
 }  # fmt: skip
 FURTHER = (("#F0E442", ""), ("#009E73", "////"), ("#56B4E9", "////"), ("#E69F00", "////"))
 
@@ -30,8 +30,10 @@ def energy_bars(found: Breakdown, title: str = "", columns: int = 2) -> Figure:
     parts = energy_by_part(found)
     parts = parts[[*[p for p in COLOURS if p in parts and p != "static"],
                    *[p for p in parts if p not in COLOURS], "static"]]  # fmt: skip
-    parts = parts.loc[:, parts.sum() > 0]
     step = float(parts.sum(axis=None))
+    small = parts.columns[parts.sum() < LEAST * step]
+    parts = parts.drop(columns=small).assign(other=parts[small].sum(axis=1))
+    parts = parts.loc[:, parts.sum() > 0]
     table = pd.concat(
         [found.table[["operation", "phase", "count"]], parts.assign(size=parts.sum(axis=1))], axis=1
     )
@@ -48,8 +50,7 @@ def energy_bars(found: Breakdown, title: str = "", columns: int = 2) -> Figure:
     keys = key_height(names, wide)
     lines, foot = noted("Static: leakage, clock tree, idle power, links.", columns)
     heading = title or f"{found.name} on {found.workload.name}"
-    heading = f"{heading}: {amount(float(f'{step:.3g}'), 'J')} a step"
-    heading = heading.replace(" uJ", " µJ")
+    heading = f"{heading}: {measured(step, 'J')} a step"
     body = keys + ROW_INCHES * len(rows) + FOOT + foot
     with style.style():
         page = Page(columns, body, heading, found.identity)

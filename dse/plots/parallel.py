@@ -60,9 +60,9 @@ def parallel(
         # Names alternate between two heights, so each has the room of two.
         room = 2 * step - 0.08 if 0 < at < len(names) - 1 else step + side - 0.1
         labels.append(wrapped(f"{told[:1].upper()}{told[1:]}", room, LABEL))
-    lower, upper = (0.125 * max(map(len, labels[i::2])) for i in (0, 1))
+    lower, upper = (0.115 * max(map(len, labels[i::2])) for i in (0, 1))
     raised = (0.16, 0.16 + lower + 0.03)  # inches above the axes
-    head, key = raised[1] + upper + 0.06, key_height(keys, page_width(columns))
+    head, key = raised[1] + upper + 0.03, key_height(keys, page_width(columns))
     body = key + head + TALL[columns] + 0.42 + foot
     with style.style():
         page = Page(columns, body, title)

@@ -9,12 +9,11 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from dse.amounts import amount
 from dse.breakdown import Breakdown
 from dse.plots import style
 from dse.plots.energy import percent
 from dse.plots.page import MARGIN, PLAIN, Page
-from dse.plots.words import part, typeset, width
+from dse.plots.words import measured, part, typeset, width
 
 LEAST = 0.005  # share of a part that is named
 POWER, AREA = "#D55E00", "#0072B2"
@@ -71,5 +70,4 @@ def _bars(
     axes.tick_params(axis="y", length=0)
     axes.grid(visible=False, axis="y")
     axes.locator_params(axis="x", nbins=5)
-    said = typeset(amount(float(f"{total:.3g}"), unit))
-    axes.set_xlabel(f"{what} ({typeset(unit)}); {said} in all")
+    axes.set_xlabel(f"{what} ({typeset(unit)}); {measured(total, unit)} in all")

@@ -39,6 +39,7 @@ def scaling(
     """
     bases = {name: _base(table) for name, table in curves.items()}
     rates = [each for _, each in bases.values()]
+    most = max(table["throughput"].max() for table in curves.values())
     shared = max(rates) <= min(rates) * (1 + SAME)
     hollow = any((~table["feasible"] & table["throughput"].notna()).any()
                  for table in curves.values())  # fmt: skip
@@ -58,7 +59,8 @@ def scaling(
             handles += _curve(right, table, table["throughput"] / table["chips"] / each, colour,
                               marker)  # fmt: skip
             fits = table["feasible"] & table["throughput"].notna()
-            ends = np.array([first, max(table["chips"][fits], default=first)])
+            # As far as the fleets reach, and no higher than the panel.
+            ends = np.array([first, min(max(table["chips"][fits], default=first), most / each)])
             left.plot(ends, each * ends, "--", linewidth=0.8, zorder=1.5,
                       color=style.MUTED if shared else colour)  # fmt: skip
         handles += right.plot([], [], "--", color=style.MUTED, linewidth=0.8)

@@ -11,6 +11,7 @@ import re
 from matplotlib.font_manager import FontProperties
 from matplotlib.textpath import text_to_path
 
+from dse.amounts import amounts
 from hwmodels import VARIANTS
 from hwmodels.quantity import quantities
 
@@ -78,6 +79,12 @@ def typeset(unit: str) -> str:
         .replace("Bps", "B/s")
     )
     return re.sub(r"^u(?=[sJWm]$)", "µ", unit)
+
+
+def measured(value: float, unit: str) -> str:
+    """A number of three digits with its unit."""
+    (number,), found = amounts([float(f"{value:.3g}")], unit)
+    return f"{number} {typeset(found)}"
 
 
 @functools.cache
