@@ -121,8 +121,14 @@ def _panel(
     for name, spot in spots.items():
         label, _, side, start = _ROOFS[name]
         said = f"{label} {_si(roofs[name], 'B/s' if name in ('dram', 'buffer') else 'FLOP/s')}"
-        angle = np.degrees(np.arctan2(spot[3] - spot[1], spot[2] - spot[0]))
-        at = free.along(spot, 72 * width(said, ROOF), ROOF, side, start)
+        across, up, wide = spot[2] - spot[0], spot[3] - spot[1], 72 * width(said, ROOF)
+        if np.hypot(across, up) < wide:  # a corner of the panel only
+            angle = 0.0
+            middle = spot[0] + across / 2, spot[1] + up / 2
+            at = free.beside(middle, 0.0, wide, ROOF)
+        else:
+            angle = np.degrees(np.arctan2(up, across))
+            at = free.along(spot, wide, ROOF, side, start)
         axes.annotate(said, at, xycoords="axes points", rotation=angle, rotation_mode="anchor",
                       ha="center", va="center", size=ROOF, color=style.MUTED, zorder=1.7,
                       path_effects=CASING)  # fmt: skip
