@@ -30,7 +30,7 @@ def front_figures(
     figures = {"pairwise": pairwise(*given)}
     if len(objectives) > 2:
         figures["3d"] = three_dimensional(*given)
-    figures["parallel"] = parallel(joint, objectives, title)
+    figures["parallel"] = parallel(joint, objectives, title, columns)
     return figures
 
 
@@ -50,7 +50,12 @@ def draw_front(
     figures = front_figures(*given)  # before anything is written
     Path(folder).mkdir(parents=True, exist_ok=True)
     every = pd.concat(tables.values(), ignore_index=True)
-    every = thinned(every, objectives[0].column, MOST_EXPLORED)
+    if len(every) > MOST_EXPLORED:  # the joint front stays whole
+        names = [objective.column for objective in objectives]
+        on = every.merge(joint[names].drop_duplicates(), on=names, how="left", indicator=True)
+        kept = (on["_merge"] == "both").to_numpy()
+        rest = thinned(every[~kept], names[0], MOST_EXPLORED - int(kept.sum()))
+        every = pd.concat([every[kept], rest], ignore_index=True)
     page = write_explorer(Path(folder) / "front.html", every, objectives, title)
     return [page] + [
         path

@@ -13,6 +13,7 @@ from matplotlib.lines import Line2D
 
 from dse.front import Objective
 from dse.plots import style
+from dse.plots.words import wrapped
 from hwmodels.errors import InputError
 
 POINTS_DRAWN = 4000  # of each variant: more would only darken the cloud
@@ -84,8 +85,8 @@ class Frame:
     def _lines(self) -> tuple[list[str], list[str], list[str]]:
         room = self.inches - 2 * MARGIN_INCHES
         return (
-            style.wrapped(self.title, room, 9.5, "bold"), style.wrapped(self.budgets, room, 7),
-            style.wrapped(self.notes, room, 7),
+            wrapped(self.title, room, 9.5, bold=True), wrapped(self.budgets, room, 7),
+            wrapped(self.notes, room, 7),
         )  # fmt: skip
 
     @property

@@ -20,8 +20,6 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
-from matplotlib.font_manager import FontProperties
-from matplotlib.textpath import text_to_path
 from matplotlib.ticker import EngFormatter
 from matplotlib.transforms import Bbox
 from numpy.typing import NDArray
@@ -127,23 +125,6 @@ def save(figure: Figure, stem: str | Path, formats: tuple[str, ...] = FORMATS) -
             figure.savefig(path, format=kind, dpi=DPI, metadata=metadata[kind])
             paths.append(path)
     return paths
-
-
-def wrapped(text: str, inches: float, size: float, weight: str = "normal") -> list[str]:
-    """`text` in lines of at most `inches` at `size` points, as measured; none for no text."""
-    font = FontProperties(family=_RC["font.family"], size=size, weight=weight)
-
-    def width(line: str) -> float:
-        return float(text_to_path.get_text_width_height_descent(line, font, ismath=False)[0]) / 72
-
-    lines: list[str] = []
-    for word in text.split():
-        longer = f"{lines[-1]} {word}" if lines else word
-        if lines and width(longer) <= inches:
-            lines[-1] = longer
-        else:
-            lines.append(word)
-    return lines
 
 
 def axis_label(objective: Objective) -> str:
