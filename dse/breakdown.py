@@ -166,6 +166,9 @@ def _row(costs: dict[str, Any], i: int, count: float = 1.0) -> dict[str, float]:
 
 def short_name(name: str, letters: int) -> str:
     """An operation's name in at most so many letters; its shape, in brackets at the end, stays."""
+    part, colon, rest = name.partition(": ")
+    if colon and "@" in part:  # of a scenario: its settings would leave no room
+        name = f"{part.partition(',')[0]}: {rest}"
     if len(name) <= letters:
         return name
     head, bracket, shape = name.rpartition(" [")

@@ -47,7 +47,8 @@ Examples:
   dse evaluate tpu_v4
   dse evaluate h100 --workload mlp --runtime eager
   dse evaluate my_chip.toml --out runs/mine
-  dse evaluate a100_80gb --workload gpt3-175b --chips 1024 --batch 1536
+  dse evaluate a100_80gb --workload gpt3-175b --chips 1024 --batch 1536 \\
+      --software megatron
   dse evaluate h100 --workload gpt3-175b --chips 64 --plan tensor=8,pipeline=8,recompute=full"""
 )
 @click.argument("chip")

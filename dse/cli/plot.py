@@ -62,7 +62,7 @@ def command(
     if designs and designs != (NONE,) and source is None:
         raise InputError("--design", ", ".join(designs), "allowed: of a run folder")
     chosen = {} if source is None else _chosen(front, designs or (KNEE,))
-    words = title or f"{source.workload if source else 'Front'} of {path.resolve().name}"
+    words = title or _title(path, source)
     budgets = f"Budgets: {budget_words(source.spaces)}." if source else ""
     drawn = (front.variant_tables(), front.table)
     remarks: list[str] = []
@@ -79,6 +79,14 @@ def command(
         return
     for file in files:
         click.echo(file)
+
+
+def _title(path: Path, source: Origin | None) -> str:
+    """What a front is of, and the run that found it."""
+    run = run_of(path)
+    if source is None or run is None:
+        return f"Front of {path.resolve().name}"
+    return f"{source.workload}: front of {run.resolve().name}"
 
 
 def _chosen(front: Front, names: tuple[str, ...]) -> dict[str, pd.Series]:

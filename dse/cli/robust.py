@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import click
@@ -18,6 +19,7 @@ from dse.cli.common import (
     read_table,
     whole,
 )
+from dse.origin import origin
 from dse.provenance import provenance
 from dse.robustness import UNCERTAIN, Robust, robust_front
 from dse.store import RunFolder
@@ -29,12 +31,13 @@ SHOWN = 12
 @click.command(
     epilog="""\b
 Examples:
-  dse robust runs/found/front.csv --workload mlp-large
+  dse robust runs/found/front.csv
+  dse robust front.csv --workload mlp-large
   dse robust runs/found/front.csv my_space.toml --worlds 1000 --out runs/robust"""
 )
 @click.argument("table")
 @click.argument("names", nargs=-1, metavar="[SPACE]...")
-@click.option("--workload", default="mlp", show_default=True, metavar="NAME")
+@click.option("--workload", metavar="NAME", help="Default: that of TABLE's run folder, or mlp.")
 @click.option("--worlds", default="256", show_default=True, metavar="N",
               help="Draws of all uncertain constants together.")  # fmt: skip
 @click.option("--seed", default=0, show_default=True, metavar="N")
@@ -48,18 +51,23 @@ def command(
     """Rank designs by their chance of being non-dominated under uncertain technology.
 
     TABLE is a front as CSV or parquet, of dse pareto, sweep or search; SPACE the spaces that it
-    was found in, by default those of the variants in it. Energies, leakage, delay, areas, prices
-    and DRAM and link energies are drawn together, log-normal about the model's values with
-    deviations by the confidence in their sources; all designs meet the same draws.
+    was found in, by default those of its run folder, or of the variants in it. Energies, leakage,
+    delay, areas, prices and DRAM and link energies are drawn together, log-normal about the
+    model's values with deviations by the confidence in their sources; all designs meet the same
+    draws.
     """
     if not 0 <= seed < 2**32:
         raise InputError("--seed", seed, "allowed: 0 to 4294967295")
     designs = read_table("TABLE", table)
-    if not names:
-        if "variant" not in designs:
-            raise InputError("TABLE", ", ".join(map(str, designs)), "needs a column variant")
-        names = tuple(dict.fromkeys(designs["variant"].astype(str)))
-    spaces = named_spaces(names, constraints(given["at_most"], given["at_least"]))
+    if "variant" not in designs:
+        raise InputError("TABLE", table, "allowed: a front, whose columns begin with variant")
+    budgets, run_of = constraints(given["at_most"], given["at_least"]), origin(Path(table).parent)
+    if names or run_of is None:
+        found_in = tuple(dict.fromkeys(designs["variant"].astype(str)))
+        spaces = named_spaces(names or found_in, budgets)
+    else:
+        spaces = tuple(space.within(budgets) for space in run_of.spaces)
+    given["workload"] = given["workload"] or (run_of.workload if run_of else "mlp")
     trace, options = front_request(given)
     if out:
         with RunFolder.create(out):  # refuses a folder that is there already, before the work
