@@ -14,14 +14,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from hwmodels import InputError
+from hwmodels import InputError, evaluate, load_workload
 
 ROOT = Path(__file__).parents[1]
 SHARED = ROOT.parent / "shared" / "data"
 
 with pytest.MonkeyPatch.context() as patch:
     patch.syspath_prepend(ROOT)
-    from experiments import ablation, all, codesign, energy
+    from experiments import ablation_chips, all, codesign, energy, switches
     from experiments.report import RESULTS, Report, conduct
 
 
@@ -103,13 +103,28 @@ LOGS = {
 }
 
 
-def test_ablation_by_hand():
-    np.testing.assert_allclose(ablation.in_order(LOGS), [1.0, 2.5, -0.25])
-    np.testing.assert_allclose(ablation.alone(LOGS), [1.0, 0.5, -0.25])
-    np.testing.assert_allclose(ablation.shapley(LOGS), [2.0, 1.5, -0.25])
-    pairs = ablation.interactions(LOGS)
+def test_switches_by_hand():
+    np.testing.assert_allclose(switches.in_order(LOGS), [1.0, 2.5, -0.25])
+    np.testing.assert_allclose(switches.alone(LOGS), [1.0, 0.5, -0.25])
+    np.testing.assert_allclose(switches.last(LOGS), [3.0, 2.5, -0.25])
+    np.testing.assert_allclose(switches.spans(LOGS), [[1, 3], [0.5, 2.5], [-0.25, -0.25]])
+    np.testing.assert_allclose(switches.shapley(LOGS), [2.0, 1.5, -0.25])
+    pairs = switches.interactions(LOGS)
     np.testing.assert_allclose(pairs, [[0, 2, 0], [2, 0, 0], [0, 0, 0]])
-    assert ablation.shapley(LOGS).sum() == pytest.approx(LOGS[True, True, True])
+    assert switches.shapley(LOGS).sum() == pytest.approx(LOGS[True, True, True])
+
+
+def test_a_factor_of_the_ablation_moves_only_what_it_names():
+    plain = ablation_chips.plain_or_improved({}, 1.0)
+    richer = ablation_chips.plain_or_improved({"dataflow": True}, 1.0)
+    moved = {n for n, v in richer.quantities().items() if v != plain.quantities()[n]}
+    assert moved == {"private_cache_KiB"}
+    for special in (False, True):
+        chip = ablation_chips.plain_or_improved({"specialisation": special}, 1.0)
+        assert float(chip.macs_per_cycle) == 256
+        full = ablation_chips.filled(chip, 100.0)
+        area = float(evaluate(full, load_workload("mlp")).area) * 1e6
+        assert 90 < area <= 100.01
 
 
 def test_landauers_limit():
