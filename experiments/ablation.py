@@ -19,7 +19,7 @@ from experiments.ablation_chips import filled, plain_or_improved
 from experiments.ablation_figure import ablation_figure
 from experiments.report import Experiment, Report, main
 from experiments.switches import Logs, alone, in_order, interactions, last, shapley, spans
-from hwmodels import Workload, evaluate, load_workload
+from hwmodels import Accelerator, Workload, evaluate, load_workload
 from hwmodels.workloads.datasets import digits
 from hwmodels.workloads.mlp import train
 from hwmodels.workloads.mlp_config import MLP, MLP_LARGE
@@ -77,7 +77,7 @@ def run(report: Report, config: Config) -> None:
         pairs = pd.DataFrame(2.0 ** interactions(of["throughput"]), names, names)
         report.table(name, pairs.rename_axis("factor").reset_index())
     report.figure("ablation", ablation_figure(effects, pairs, MEASURES))
-    _answer(report, table, effects, parts, pairs, config, density)
+    _answer(report, workload, table, (effects, parts, pairs), config, density)
 
 
 def measured_density(config: Config) -> float:
@@ -112,10 +112,8 @@ def with_zeros(workload: Workload, density: float) -> Workload:
 
 def _combination(config: Config, workload: Workload, on: tuple[bool, ...]) -> dict[str, object]:
     chosen = dict(zip(config.switches, on, strict=True))
+    chip = _chip(config, chosen)
     runtime = "graph" if chosen.get("specialisation") else "eager"
-    chip = plain_or_improved(chosen, config.clock_GHz)
-    if chosen.get("parallelism"):
-        chip = filled(chip, config.area_mm2)
     metrics = evaluate(chip, workload, runtime=runtime)
     return {
         **{name: int(value) for name, value in chosen.items()},
@@ -127,6 +125,11 @@ def _combination(config: Config, workload: Workload, on: tuple[bool, ...]) -> di
         "multipliers": float(chip.macs_per_cycle),
         "utilization": float(metrics.utilization),
     }
+
+
+def _chip(config: Config, chosen: dict[str, bool]) -> Accelerator:
+    chip = plain_or_improved(chosen, config.clock_GHz)
+    return filled(chip, config.area_mm2) if chosen.get("parallelism") else chip
 
 
 def _together(config: Config, logs: Logs) -> Logs:
@@ -156,9 +159,14 @@ def _effects(names: tuple[str, ...], logs: dict[str, Logs]) -> pd.DataFrame:
 
 
 def _answer(
-    report: Report, table: pd.DataFrame, effects: pd.DataFrame, parts: pd.DataFrame,
-    pairs: pd.DataFrame, config: Config, density: float,
-) -> None:  # fmt: skip
+    report: Report,
+    workload: Workload,
+    table: pd.DataFrame,
+    found: tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame],
+    config: Config,
+    density: float,
+) -> None:
+    effects, parts, pairs = found
     plain, best = table.iloc[0], table.iloc[-1]
     gains = {m: best[m] / plain[m] for m in MEASURES}
     small = table[table["multipliers"] == plain["multipliers"]]["area_mm2"]
@@ -188,7 +196,7 @@ def _answer(
             "two make one by one."
         )
     if {"dataflow", "specialisation"} <= set(config.factors):
-        _answer_structure(report, table, config)
+        _answer_structure(report, table, workload, config)
     if "sparsity" in config.factors:
         report.say(
             f"Zeros: a density of {density:.2f}, measured as the mean of the hidden activations in "
@@ -197,7 +205,9 @@ def _answer(
         )
 
 
-def _answer_structure(report: Report, table: pd.DataFrame, config: Config) -> None:
+def _answer_structure(
+    report: Report, table: pd.DataFrame, workload: Workload, config: Config
+) -> None:
     """Where dataflow and specialisation help: all else on, or one thing off besides."""
 
     def reached(*off: str) -> pd.Series:
@@ -214,11 +224,16 @@ def _answer_structure(report: Report, table: pd.DataFrame, config: Config) -> No
         "bandwidth of the buffer. Elements share operands by multicast in both cases, so this is "
         "what their memories add."
     )
+    launched = evaluate(
+        _chip(config, dict.fromkeys(config.switches, True)), workload, runtime="eager"
+    )
     report.say(
         f"Specialisation is density: {reached('specialisation')['multipliers']:,.0f} multipliers "
         f"in SIMD cores, {reached()['multipliers']:,.0f} in elements on the same area; at 256 each "
-        f"it gives {gain('specialisation', 'parallelism'):.3g}x. The area of a core's front end "
-        "(1.8 mm2) is an estimate."
+        f"it gives {gain('specialisation', 'parallelism'):.3g}x. Of its "
+        f"{gain('specialisation'):.3g}x with all else on, launches are "
+        f"{float(reached()['throughput'] / launched.throughput):.3g}x. The area of a core's front "
+        "end (1.8 mm2) is an estimate."
     )
 
 

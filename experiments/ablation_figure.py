@@ -85,6 +85,7 @@ def _pairs(axes: Axes, pairs: pd.DataFrame) -> None:
     axes.set_xticks(range(count - 1), pairs.index[:-1], rotation=35, ha="right",
                     rotation_mode="anchor")  # fmt: skip
     axes.set_yticks(range(count - 1), pairs.index[1:])
+    axes.set_xlabel("memory: capacity, on-chip and off-chip bandwidth", color=style.MUTED, size=7)
     axes.tick_params(length=0)
     axes.grid(False)
     for side in axes.spines.values():
