@@ -14,14 +14,23 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from hwmodels import InputError
+from hwmodels import InputError, evaluate, load_workload
+from hwmodels.workloads.mlp import workload
+from hwmodels.workloads.mlp_config import MlpConfig
 
 ROOT = Path(__file__).parents[1]
 SHARED = ROOT.parent / "shared" / "data"
 
 with pytest.MonkeyPatch.context() as patch:
     patch.syspath_prepend(ROOT)
-    from experiments import ablation, all, codesign, energy
+    from experiments import (
+        ablation_chips,
+        all,
+        codesign_hardware,
+        codesign_training,
+        energy,
+        switches,
+    )
     from experiments.report import RESULTS, Report, conduct
 
 
@@ -103,13 +112,28 @@ LOGS = {
 }
 
 
-def test_ablation_by_hand():
-    np.testing.assert_allclose(ablation.in_order(LOGS), [1.0, 2.5, -0.25])
-    np.testing.assert_allclose(ablation.alone(LOGS), [1.0, 0.5, -0.25])
-    np.testing.assert_allclose(ablation.shapley(LOGS), [2.0, 1.5, -0.25])
-    pairs = ablation.interactions(LOGS)
+def test_switches_by_hand():
+    np.testing.assert_allclose(switches.in_order(LOGS), [1.0, 2.5, -0.25])
+    np.testing.assert_allclose(switches.alone(LOGS), [1.0, 0.5, -0.25])
+    np.testing.assert_allclose(switches.last(LOGS), [3.0, 2.5, -0.25])
+    np.testing.assert_allclose(switches.spans(LOGS), [[1, 3], [0.5, 2.5], [-0.25, -0.25]])
+    np.testing.assert_allclose(switches.shapley(LOGS), [2.0, 1.5, -0.25])
+    pairs = switches.interactions(LOGS)
     np.testing.assert_allclose(pairs, [[0, 2, 0], [2, 0, 0], [0, 0, 0]])
-    assert ablation.shapley(LOGS).sum() == pytest.approx(LOGS[True, True, True])
+    assert switches.shapley(LOGS).sum() == pytest.approx(LOGS[True, True, True])
+
+
+def test_a_factor_of_the_ablation_moves_only_what_it_names():
+    plain = ablation_chips.plain_or_improved({}, 1.0)
+    richer = ablation_chips.plain_or_improved({"dataflow": True}, 1.0)
+    moved = {n for n, v in richer.quantities().items() if v != plain.quantities()[n]}
+    assert moved == {"private_cache_KiB"}
+    for special in (False, True):
+        chip = ablation_chips.plain_or_improved({"specialisation": special}, 1.0)
+        assert float(chip.macs_per_cycle) == 256
+        full = ablation_chips.filled(chip, 100.0)
+        area = float(evaluate(full, load_workload("mlp")).area) * 1e6
+        assert 90 < area <= 100.01
 
 
 def test_landauers_limit():
@@ -118,29 +142,57 @@ def test_landauers_limit():
 
 
 def test_rounding_to_formats():
-    x = jnp.array([-1.0, -0.3, 0.0, 0.011, 0.49, 1.0])
-    np.testing.assert_array_equal(codesign.rounded(x, "fp32"), x)
-    np.testing.assert_allclose(
-        codesign.rounded(x, "int4"), np.array([-7, -2, 0, 0, 3, 7]) / 7, rtol=1e-6
-    )
-    assert np.abs(codesign.rounded(x, "int8") - x).max() <= 0.5 / 127 + 1e-7
-    assert np.abs(codesign.rounded(x, "bf16") / x - 1)[np.abs(x) > 0].max() <= 2**-8
-    assert np.abs(codesign.rounded(x, "fp8") / x - 1)[np.abs(x) > 0].max() <= 2**-4
-    np.testing.assert_array_equal(codesign.rounded(jnp.zeros(3), "int8"), 0)
+    x = jnp.array([-1.0, -0.3, 0.0, 0.011, 0.49, 1.0, 3e-5])
+
+    def rounded(name, gradient=False, values=x):
+        return codesign_training.rounded(values, codesign_training.GRIDS[name][gradient])
+
+    np.testing.assert_array_equal(rounded("fp32"), x)
+    np.testing.assert_array_equal(rounded("bf16"), x.astype(jnp.bfloat16).astype(jnp.float32))
+    np.testing.assert_allclose(rounded("int4"), np.array([-7, -2, 0, 0, 3, 7, 0]) / 7, rtol=1e-6)
+    np.testing.assert_allclose(rounded("int8"), np.round(127 * x) / 127, rtol=1e-6)
+    for gradient, kind in ((False, jnp.float8_e4m3fn), (True, jnp.float8_e5m2)):
+        largest = float(jnp.finfo(kind).max)
+        cast = (x * largest).astype(kind).astype(jnp.float32) / largest
+        np.testing.assert_allclose(rounded("fp8", gradient), cast, rtol=1e-6)
+    np.testing.assert_array_equal(rounded("int8", values=jnp.zeros(3)), 0)
 
 
 def test_rounded_products_have_rounded_derivatives():
     key = jax.random.split(jax.random.key(0), 3)
     x, w, g = (jax.random.normal(k, s) for k, s in zip(key, [(5, 7), (7, 3), (5, 3)], strict=True))
-    exact = codesign.product(x, w, "fp32")
+    grids = {
+        name: jax.tree.map(jnp.float32, pair) for name, pair in codesign_training.GRIDS.items()
+    }
+    exact = codesign_training.product(x, w, grids["fp32"])
     np.testing.assert_allclose(exact, x @ w, rtol=1e-5)
-    out, back = jax.vjp(lambda x, w: codesign.product(x, w, "int8"), x, w)
+    out, back = jax.vjp(lambda x, w: codesign_training.product(x, w, grids["fp8"]), x, w)
     slopes = back(g)
-    kept = [codesign.rounded(t, "int8") for t in (x, w)]
-    slope = codesign.rounded(g, "int8", gradient=True)
+    kept = [codesign_training.rounded(t, grids["fp8"][0]) for t in (x, w)]
+    slope = codesign_training.rounded(g, grids["fp8"][1])
     np.testing.assert_allclose(out, kept[0] @ kept[1], rtol=1e-5)
     np.testing.assert_allclose(slopes[0], slope @ kept[1].T, rtol=1e-5)
     np.testing.assert_allclose(slopes[1], kept[0].T @ slope, rtol=1e-5)
+
+
+def test_folds_test_each_sample_once_and_train_on_others():
+    rows, tested = codesign_training.folds(23, 5, jax.random.key(3))
+    np.testing.assert_array_equal(tested.sum(axis=0), 1)
+    assert rows.shape == (5, 18)
+    for trains_on, tests in zip(rows, tested, strict=True):
+        assert len(set(trains_on.tolist())) == 18
+        assert not tests[trains_on].any()
+
+
+def test_rounding_is_charged_once_for_each_tensor():
+    step = workload(MlpConfig(widths=(5, 3, 2), batch=7))
+    charged = codesign_hardware.with_rounding(step, "int8")
+    more = sum(a.simple - b.simple for a, b in zip(charged.rows, step.rows, strict=True))
+    # Inputs and weights of both layers, their two error signals; sums of five products.
+    elements = (7 * 5 + 5 * 3) + (7 * 3 + 3 * 2) + (7 * 3 + 7 * 2)
+    sums = (7 * 3 + 7 * 2) + (5 * 3 + 3 * 2) + 7 * 3
+    assert more == 4 * elements + sums
+    assert codesign_hardware.with_rounding(step, "fp32").rows == step.rows
 
 
 def test_an_unknown_experiment_is_named():
