@@ -32,7 +32,8 @@ from dse.space import Space, budget_words
 from dse.stages import Stages
 from dse.store import RunFolder
 from hwmodels import VARIANTS, InputError, Workload, load_workload
-from hwmodels.fleet.scaling import LARGEST_FLEET
+from hwmodels.fleet.scaling import LARGEST_FLEET, Fleet
+from hwmodels.fleet.sizing import DIMENSIONS
 from hwmodels.workloads import mlp
 from hwmodels.workloads.datasets import random_samples
 from hwmodels.workloads.workload import same_shapes
@@ -192,6 +193,14 @@ def _share(progress: Progress, stage: str, total: int) -> Callable[[int, int], N
     return lambda done, _: progress(stage, done / total)
 
 
+def _joining(spaces: Sequence[Space]) -> str:
+    """Why scalability jumps where the power of some links is paid."""
+    if any("topology" in (*space.names, *dict(space.fixed)) for space in spaces):
+        return ""
+    needed = 2 * DIMENSIONS[Fleet().topology]
+    return f" With {needed} links a chip joins a fleet, a 2-D torus."
+
+
 def write(
     run: RunFolder, settings: Settings, answers: Sequence[Answer], seconds: Mapping[str, float]
 ) -> None:
@@ -215,7 +224,8 @@ def write(
             budgets=f"Budgets: {budget_words(settings.spaces)}. "
             f"{answer.sweep.designs:,} random designs, "
             f"{answer.refinement.evaluations:,} in gradient search. At most "
-            f"{answer.summary()['most_chips']:,} chips in a fleet (global batch).",
+            f"{answer.summary()['most_chips']:,} chips in a fleet (global batch)."
+            f"{_joining(settings.spaces)}",
             objectives=answer.front.objectives,
         )
     run.write_manifest(
