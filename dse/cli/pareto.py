@@ -46,7 +46,7 @@ _COLUMNS = {
 
 _LEGEND = """\
 Knee: nearest to the ideal on all three axes (log scale). W: average over the step, links always on.
-Hypervolume: share of the box from the worst to the best of all variants that is dominated (log scale).
+Hypervolume: dominated share of the box from the worst to the best of all variants (log scale).
 No launch: samples/s without launch costs. Design: the row's number in front.csv and
 variant_fronts.csv, which hold all parameters. Unless a space says otherwise: 7 nm, bf16 operands,
 links wired as a 2-D torus (a chip with fewer than 4 links stays alone)."""
