@@ -15,7 +15,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 import dse
-from dse.cli.common import short
+from dse.cli.tables import short
 from dse.plots import style
 from experiments.report import Experiment, Report, main
 from hwmodels import InputError, Workload, evaluate, load_workload

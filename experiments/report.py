@@ -19,7 +19,7 @@ import jax
 import pandas as pd
 from matplotlib.figure import Figure
 
-from dse.cli.common import print_table
+from dse.cli.tables import print_table
 from dse.plots import style
 from hwmodels import InputError
 

@@ -6,7 +6,8 @@ import click
 import pandas as pd
 
 from dse.bench import bench
-from dse.cli.common import human, print_json, print_table, progress_bars
+from dse.cli.common import print_json, progress_bars
+from dse.cli.tables import human, print_table
 
 
 @click.command(

@@ -9,7 +9,8 @@ import pandas as pd
 
 from dse.calibration import Fit, calibrate
 from dse.catalog_file import check_target, write_catalog_file
-from dse.cli.common import print_json, print_table, progress_bars
+from dse.cli.common import print_json, progress_bars
+from dse.cli.tables import print_table
 from dse.validation.gemm import LATENCY
 from hwmodels.accelerators.catalog import load_entry
 

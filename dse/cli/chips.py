@@ -9,7 +9,8 @@ import click
 import pandas as pd
 
 from dse.amounts import amount
-from dse.cli.common import human, print_json, print_table
+from dse.cli.common import print_json
+from dse.cli.tables import human, print_table
 from hwmodels.accelerators.catalog import UNBUILT, catalog, examples, load_entry
 from hwmodels.accelerators.entry import ChipEntry
 from hwmodels.accelerators.facts import PUBLISHED, Fact

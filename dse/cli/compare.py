@@ -10,8 +10,9 @@ import pandas as pd
 
 from dse.amounts import amount, amounts
 from dse.breakdown import STATIC, chip_name, find_chip, short_name
-from dse.cli.common import print_json, print_table
+from dse.cli.common import print_json
 from dse.cli.evaluate import NAME, RUNTIME_HELP, totals
+from dse.cli.tables import print_table
 from dse.comparison import UNCERTAINTY, Comparison, compare
 from dse.grouping import counted, gathered, phased
 from dse.iso import ISO

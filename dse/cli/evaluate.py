@@ -11,7 +11,7 @@ import pandas as pd
 
 from dse.amounts import amount
 from dse.breakdown import Breakdown, break_down, chip_name, energy_by_part, find_chip, short_name
-from dse.cli.common import print_json, print_table, progress_bars, short
+from dse.cli.common import print_json, progress_bars
 from dse.cli.fleet import (
     IDEAL,
     SOFTWARE,
@@ -21,6 +21,7 @@ from dse.cli.fleet import (
     refuse_alone,
 )
 from dse.cli.plans import AUTO, HELP
+from dse.cli.tables import print_table, short
 from dse.provenance import provenance
 from dse.remarks import broken_limits, clock_remark, whole_die_mm2
 from dse.store import RunFolder

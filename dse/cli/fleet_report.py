@@ -8,8 +8,8 @@ from typing import Any
 import click
 import pandas as pd
 
-from dse.cli.common import human, print_table
 from dse.cli.plans import PARALLEL, write_plan
+from dse.cli.tables import human, print_table
 from dse.provenance import provenance
 from dse.store import RunFolder
 from hwmodels.accelerators.base import Accelerator

@@ -10,14 +10,8 @@ import click
 import pandas as pd
 
 from dse import pareto
-from dse.cli.common import (
-    constraints,
-    print_json,
-    print_table,
-    progress_bars,
-    refuse_others,
-    whole,
-)
+from dse.cli.common import constraints, print_json, progress_bars, refuse_others, whole
+from dse.cli.tables import print_table
 from dse.defaults import default_space
 from dse.evaluating import Options
 from dse.scalability import Scalability, scalability

@@ -8,7 +8,8 @@ from typing import Any
 import click
 import pandas as pd
 
-from dse.cli.common import human, print_json, progress_bars
+from dse.cli.common import print_json, progress_bars
+from dse.cli.tables import human
 from dse.front import Front
 from dse.origin import Origin, origin
 from dse.plots import style

@@ -12,13 +12,12 @@ from dse.cli.common import (
     constraints,
     front_options,
     front_request,
-    human,
     named_spaces,
     print_json,
-    print_table,
     read_table,
     whole,
 )
+from dse.cli.tables import human, print_table
 from dse.origin import origin
 from dse.provenance import provenance
 from dse.robustness import UNCERTAIN, Robust, robust_front

@@ -9,8 +9,9 @@ import click
 import pandas as pd
 
 from dse.breakdown import Breakdown, break_down, chip_name, find_chip, short_name
-from dse.cli.common import human, print_json, print_table, progress_bars
+from dse.cli.common import print_json, progress_bars
 from dse.cli.evaluate import RUNTIME_HELP
+from dse.cli.tables import human, print_table
 from dse.elasticity import PAIR_STEP, interactions, sensitivity, swings
 from dse.point import GROUPS, METRICS, Point
 from dse.provenance import provenance

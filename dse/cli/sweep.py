@@ -22,9 +22,9 @@ from dse.cli.common import (
     print_front,
     print_json,
     read_table,
-    short,
     whole,
 )
+from dse.cli.tables import short
 from dse.cluster import cluster
 from dse.front import plain
 from dse.gathering import Sweep

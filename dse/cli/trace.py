@@ -10,7 +10,8 @@ from typing import Any
 import click
 
 from dse.breakdown import break_down, chip_name, find_chip
-from dse.cli.common import human, print_json, print_table
+from dse.cli.common import print_json
+from dse.cli.tables import human, print_table
 from dse.provenance import provenance
 from dse.store import RunFolder
 from hwmodels import InputError, Workload, load_workload

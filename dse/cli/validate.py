@@ -10,7 +10,8 @@ import numpy as np
 import pandas as pd
 
 from dse.breakdown import short_name
-from dse.cli.common import human, print_json, print_table, progress_bars
+from dse.cli.common import print_json, progress_bars
+from dse.cli.tables import human, print_table
 from dse.provenance import provenance
 from dse.store import RunFolder
 from dse.validation import KINDS, Report, load_kind, validate
