@@ -1,5 +1,7 @@
 """Thread-block tiles, waves and split-K by hand, at odd sizes."""
 
+import dataclasses
+
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -7,6 +9,7 @@ import pytest
 from hwmodels import Relax
 from hwmodels.accelerators import Simt
 from hwmodels.accelerators.catalog import load_entry
+from hwmodels.parts import sram
 from hwmodels.workloads.numeric import Contractions
 
 
@@ -89,3 +92,31 @@ def test_never_beats_the_roofline(bandwidth):
     sms = rng.integers(1, 200, 4096).astype(np.float32)
     got = compute(m, n, k, sms=sms, sram_bandwidth_B_per_cycle=bandwidth)
     assert np.all(got.cycles >= m * n * k / (sms * 512) * (1 - 1e-6))
+
+
+def test_the_port_of_shared_memory_is_as_wide_as_tensor_units_ask():
+    def local(macs, number_format):
+        chip = dataclasses.replace(Simt(), number_format=number_format)
+        chip = chip.replace(sms=7, macs_per_sm=macs, shared_memory_KiB=96)
+        return float(chip.areas(chip.technology.resolve())["local"])
+
+    # Cells: 8 x 96 KiB of the memory, 512 x 4 x 44 for each 64 bytes a cycle of the port.
+    memory, port = 8 * 96 * 1024, 512 * 4 * 44
+    # 3072 bf16 MACs read 2 / 64 words of 2 bytes each: 192 bytes a cycle. Of int8 96, below the
+    # 128 that lanes ask for; of fp32 384.
+    asked = {"int8": 128, "bf16": 192, "fp32": 384}
+    cells = {f: memory + port * width / 64 for f, width in asked.items()}
+    for number_format, expected in cells.items():
+        got = local(3072, number_format) / local(3072, "int8")
+        assert got == pytest.approx(expected / cells["int8"], rel=1e-6)
+    # Lanes' own port below: an A100's 1024 and an H100's 2048 MACs change nothing.
+    assert local(1024, "bf16") == local(2048, "bf16") == local(16, "bf16")
+
+
+def test_shared_memory_energy_by_hand():
+    # A multiply-accumulate reads 2 / 64 words of 2 bytes, at what a byte of a memory of that port
+    # takes: 4096 MACs ask for 256 bytes a cycle, four banks.
+    chip = Simt().replace(macs_per_sm=4096, shared_memory_KiB=96)
+    process = chip.technology.resolve()
+    byte = float(sram.energy(process, 96 * 1024, 256))
+    assert float(chip.mac_energy(process)["local"]) == pytest.approx(byte * 2 / 32, rel=1e-6)

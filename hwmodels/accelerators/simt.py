@@ -13,10 +13,14 @@ read again and added (split-K). Taken where it is faster.
 
 Energy per multiply-accumulate adds to the unit: instruction fetch, decode and operand delivery
 (30 pJ at 45 nm an instruction of a lane, Dally, Hot Chips 2023, from memory; 128 MACs in an Ampere
-tensor core, 2 without tensor cores), register-file fragments and shared-memory reads. Each fp32
-lane pays scheduler and control area. Pipeline latency of a kernel's first and last wave is charged
-once. Left out: parts of unequal depth (stream-K), L2 hit rates, warp divergence, clusters of SMs
-that share one read of the L2 (Hopper's multicast).
+tensor core, 2 without tensor cores), register-file fragments and shared-memory reads. A warp keeps
+a tile of 64 x 64 sums, so a multiply-accumulate reads 2 / 64 operands of the shared memory; its
+port is as wide as the tensor units ask then, and at least the 128 bytes a cycle of 32 lanes.
+
+Each fp32 lane pays scheduler and control area; no published figure says how much of it tensor
+units need besides, so an SM of many MACs and few lanes comes out small. Pipeline latency of a
+kernel's first and last wave is charged once. Left out: parts of unequal depth (stream-K), L2 hit
+rates, warp divergence, clusters of SMs that share one read of the L2 (Hopper's multicast).
 """
 
 from __future__ import annotations
@@ -45,6 +49,7 @@ FRAGMENT = 16.0  # granularity of a tensor-unit instruction
 INSTRUCTION_J = 30e-12  # at 45 nm
 FRAGMENT_BITS_PER_MAC = 7.0  # operands and sums of a 16 x 8 x 16 instruction, 14336 bits / 2048
 WARP_TILE = 64.0  # side of the tile that one warp keeps in registers
+LANE_PORT_BYTES = 128.0  # a cycle: 32 lanes' words (CUDA programming guide, since Fermi)
 LATENCY_CYCLES = 600.0  # L2 read, tensor pipeline, epilogue; microbenchmarks of Ampere, rounded
 # Schedulers, instruction caches, load-store, integer and fp64 units, texture and raster of an SM,
 # for each of its fp32 lanes: 0.03 mm2 at 7 nm. Fitted (experiments/fit_areas.py).
@@ -119,16 +124,25 @@ class Simt(Accelerator):
         register files."""
         return self.macs_per_sm * FRAGMENT_BITS_PER_MAC / 8
 
+    @property
+    def _operand_bytes(self) -> Any:
+        """Shared-memory bytes that one multiply-accumulate reads."""
+        return FORMATS[self.number_format].bits / 8 * 2.0 / WARP_TILE
+
+    @property
+    def _shared_port(self) -> Any:
+        """Bytes a cycle of an SM's shared memory."""
+        return jnp.maximum(self.macs_per_sm * self._operand_bytes, LANE_PORT_BYTES)
+
     def mac_energy(self, process: Process) -> dict[str, Any]:
         """Unit, instruction, register fragments and shared memory."""
-        word = FORMATS[self.number_format].bits / 8
         registers = sram.energy(process, self.register_file, self._fragment_bytes) / 8.0
-        shared = sram.energy(process, self.shared_memory, 2 * sram.PORT_BYTES)
+        shared = sram.energy(process, self.shared_memory, self._shared_port)
         return {
             "mac": mac.energy(process, self.number_format),
             "instruction": INSTRUCTION_J * process.energy_scale / self.macs_per_instruction,
             "register": FRAGMENT_BITS_PER_MAC * registers,
-            "local": shared * word * 2.0 / WARP_TILE,
+            "local": shared * self._operand_bytes,
         }
 
     def areas(self, process: Process) -> dict[str, Any]:
@@ -137,7 +151,7 @@ class Simt(Accelerator):
             "mac": self.macs_per_cycle * mac.area(process, self.number_format),
             "vector": vector_unit.area(process, self.vector_rate),
             "register": self.sms * sram.area(process, self.register_file, self._fragment_bytes),
-            "local": self.sms * sram.area(process, self.shared_memory, 2 * sram.PORT_BYTES),
+            "local": self.sms * sram.area(process, self.shared_memory, self._shared_port),
             "control": self.vector_rate * CONTROL_45NM_M2 * process.area_scale,
         }
 
