@@ -18,7 +18,7 @@ from dse.gathering import Sweep
 from dse.job import Job
 from dse.manifest import check_same, describe
 from dse.origin import subfolder
-from dse.store import MANIFEST, RunFolder, write_whole
+from dse.store import MANIFEST, RunFolder, remove_empty, write_whole
 from dse.sweeping import Progress
 from hwmodels import InputError
 
@@ -30,6 +30,7 @@ class Stages:
 
     def __init__(self, folder: Path):
         self.folder = folder
+        self._made = [parent for parent in folder.absolute().parents if not parent.exists()]
 
     @classmethod
     def begin(cls, run: Path, asked: dict[str, Any]) -> Stages:
@@ -78,6 +79,7 @@ class Stages:
     def remove(self) -> None:
         """Done."""
         shutil.rmtree(self.folder, ignore_errors=True)
+        remove_empty(self._made)
 
     def _of(self, workload: str) -> Path:
         return self.folder / subfolder(workload)

@@ -57,7 +57,7 @@ class RunFolder:
                 prefix=f".{path.name}.", suffix=".partial", dir=path.parent
             )
         except OSError as error:
-            _remove_empty(made)
+            remove_empty(made)
             raise InputError("--out", path, f"cannot be written: {error.strerror}") from error
         run = cls(path, Path(temporary))
         run._made_parents = made
@@ -99,7 +99,7 @@ class RunFolder:
         """Remove what was not committed; does nothing after `commit`, or to an opened run."""
         if self.folder != self.path:
             shutil.rmtree(self.folder, ignore_errors=True)
-            _remove_empty(self._made_parents)
+            remove_empty(self._made_parents)
 
     def write_table(self, name: str, table: pd.DataFrame) -> None:
         """Write `name`.parquet and `name`.csv (full precision), without the row index."""
@@ -197,8 +197,9 @@ def _read_parquet(path: Path) -> pd.DataFrame:
         raise InputError("table", path, "not a readable parquet file") from error
 
 
-def _remove_empty(folders: list[Path]) -> None:
-    for folder in folders:  # innermost first; one that someone else now uses stays
+def remove_empty(folders: list[Path]) -> None:
+    """Remove folders, innermost first; one that someone else now uses stays."""
+    for folder in folders:
         try:
             folder.rmdir()
         except OSError:

@@ -148,7 +148,7 @@ def test_own_file_round_trip(write):
 
 
 BAD = {
-    "unknown field": ("rows = 64", "rovs = 64", r"chip: got rovs; allowed: .*did you mean rows"),
+    "unknown field": ("rows = 64", "rovs = 64", r"chip: got rovs; did you mean rows\? allowed: "),
     "wrong unit": ("clock_GHz = 1.0", "clock_MHz = 1000", r"chip.clock_MHz: .*clock_GHz, in GHz"),
     "no unit": ("node_nm = 7", "node = 7", r"chip.node: .*node_nm, in nm"),
     "0 nm": ("node_nm = 7", "node_nm = 0", r"chip.node_nm: got 0; allowed: 3 to \d+ nm"),
