@@ -39,7 +39,7 @@ class Config:
         ("one for the datacentre", tuple(NAMED)[1:]),
     )
     variants: tuple[str, ...] = ("systolic", "simt", "spatial")
-    generations: int = 100
+    generations: int = 150
     seeds: int = 3
 
 
@@ -76,7 +76,9 @@ def run(report: Report, config: Config) -> None:
         _row(label, design, products, reference) for label, design in chosen.items()
     ])  # fmt: skip
     report.table("chips", rows, "Shares of the best of each scenario")
-    report.figure("shares", shares_figure(rows, config.scenarios))
+    lacking = [label for label, some in config.groups if not all(_of(rows, label)[list(some)])]
+    drawn = rows[~rows["chip"].isin(lacking)]
+    report.figure("shares", shares_figure(drawn, config.scenarios))
     _answer(report, own, groups, rows, reference, config)
 
 
@@ -113,12 +115,27 @@ def _row(
         if done is not None:
             row["area_mm2"] = float(done.area_mm2)
     made = silicon(design.variant, design.number_format).readable(design.columns, {})
-    return row | {name: value.item() for name, value in made.items()}
+    row["design"] = ", ".join(
+        f"{name} {value.item() if value.dtype.kind == 'U' else f'{value.item():.4g}'}"
+        for name, value in made.items()
+    )
+    return row
+
+
+def _of(rows: pd.DataFrame, label: str) -> pd.Series:
+    return rows[rows["chip"] == label].iloc[0]
 
 
 def _reason(done: Done | None) -> str:
     """Which limit a design meets least, in the first words of its name."""
-    return "number format" if done is None else str(done.held_by).split(",")[0].split("@")[0]
+    if done is None:
+        return "number format"
+    name = "power" if done.held_by == "tdp" else str(done.held_by)
+    return name.split(",")[0].split("@")[0]
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.2g}%" if share < 0.995 else "100%"
 
 
 def _answer(
@@ -136,27 +153,27 @@ def _answer(
         f"does not tell apart."
     )
     for label, names in config.groups:
-        row = rows[rows["chip"] == label].iloc[0]
+        row = _of(rows, label)
         missing = [n for n in names if row[n] == 0]
         if missing:
             why = ", ".join(f"{n} ({row[f'not in {n}']})" for n in missing)
-            kept = ", ".join(f"{n} {row[n]:.0%}" for n in names if n not in missing)
+            kept = ", ".join(f"{n} {_percent(row[n])}" for n in names if n not in missing)
             report.say(
                 f"{label.capitalize()}: no design was found that fits the budgets of all of "
                 f"{', '.join(names)}; the best leaves out {why} and keeps {kept}."
             )
             continue
         mean = np.exp(np.mean([np.log(row[n]) for n in names]))
-        kept = ", ".join(f"{n} {row[n]:.0%} (x{row[f'copies in {n}']:.0f})" for n in names)
+        kept = ", ".join(f"{n} {_percent(row[n])} (x{row[f'copies in {n}']:.0f})" for n in names)
         report.say(
             f"{label.capitalize()} ({row['variant']}, {row['area_mm2']:.0f} mm2): {kept} of what "
-            f"a chip for each does, a geometric mean of {mean:.0%}. By variant: "
-            + ", ".join(f"{d.variant} {_mean(d, reference):.0%}" for d in groups[label]) + "."
+            f"a chip for each does, a geometric mean of {_percent(mean)}. By variant: "
+            + ", ".join(f"{d.variant} {_percent(_mean(d, reference))}" for d in groups[label]) + "."
         )  # fmt: skip
     for name in config.scenarios:
-        row = rows[rows["chip"] == f"best for {name}"].iloc[0]
+        row = _of(rows, f"best for {name}")
         said = ", ".join(
-            f"{n} {row[n]:.0%}" if row[n] else f"{n} not at all ({row[f'not in {n}']})"
+            f"{n} {_percent(row[n])}" if row[n] else f"{n} not at all ({row[f'not in {n}']})"
             for n in config.scenarios if n != name
         )  # fmt: skip
         report.say(f"The chip best for {name} ({row['variant']}) does in the others: {said}.")
@@ -176,8 +193,8 @@ def _scenario_said(
     does = {v: own[name, v].done[name] for v in config.variants}
     ratios = {v: best / float(d.per_s) for v, d in does.items() if d.margin >= 0}
     order = sorted(ratios, key=lambda v: ratios[v])
-    tied = ", ".join(f"{v} 1/{ratios[v]:.2g}" for v in order[1:] if ratios[v] < TIE)
-    slower = ", ".join(f"{v} 1/{ratios[v]:.2g}" for v in order[1:] if ratios[v] >= TIE)
+    tied = ", ".join(f"{v} {_percent(1 / ratios[v])}" for v in order[1:] if ratios[v] < TIE)
+    slower = ", ".join(f"{v} {_percent(1 / ratios[v])}" for v in order[1:] if ratios[v] >= TIE)
     measure = "a second by the largest efficient fleet" if NAMED[name].fleet else "a second"
     return (
         f"{name} ({NAMED[name].text}): {short(best)} {measure} ({unit}), {order[0]}"
