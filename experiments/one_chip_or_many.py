@@ -40,7 +40,7 @@ class Config:
     )
     variants: tuple[str, ...] = ("systolic", "simt", "spatial")
     generations: int = 150
-    seeds: int = 3
+    seeds: int = 6
 
 
 def run(report: Report, config: Config) -> None:
