@@ -28,6 +28,7 @@ from experiments.report import Experiment, Report, main
 from experiments.shares_figure import shares_figure
 from hwmodels import load_workload
 
+Job = tuple[str, tuple[Product, ...]]  # a variant, and what one design of it is for
 NAMED = {product.scenario: product for product in PRODUCTS}
 
 
@@ -46,10 +47,12 @@ class Config:
 def run(report: Report, config: Config) -> None:
     """The best design of each product, the best for several, and each in the others."""
     products = [NAMED[name] for name in config.scenarios]
-    jobs = [(v, (p,)) for p in products for v in config.variants]
+    jobs: list[Job] = [(v, (p,)) for p in products for v in config.variants]
     with ThreadPoolExecutor(WORKERS) as pool:  # most of the time goes to compiling
         found = list(
-            pool.map(lambda job: best_design(*job, config.generations, config.seeds), jobs)
+            pool.map(
+                lambda job: best_design(job[0], job[1], config.generations, config.seeds), jobs
+            )
         )
     own = {(p.scenario, v): d for (v, (p,)), d in zip(jobs, found, strict=True)}
     best = {
@@ -62,7 +65,10 @@ def run(report: Report, config: Config) -> None:
     with ThreadPoolExecutor(WORKERS) as pool:
         found = list(
             pool.map(
-                lambda job: best_design(*job, config.generations, config.seeds, reference), jobs
+                lambda job: best_design(
+                    job[0], job[1], config.generations, config.seeds, reference
+                ),
+                jobs,
             )
         )
     groups = {
@@ -108,9 +114,9 @@ def _row(
     for p in products:
         trains = design.number_format == "bf16" or not p.trains
         done = in_product(design, p) if trains else None
-        held = done is not None and done.margin >= 0
-        row[p.scenario] = float(done.per_s) / reference[p.scenario] if held else 0.0
-        row[f"copies in {p.scenario}"] = float(done.copies) if held else 0.0
+        held = done if done is not None and done.margin >= 0 else None
+        row[p.scenario] = float(held.per_s) / reference[p.scenario] if held else 0.0
+        row[f"copies in {p.scenario}"] = float(held.copies) if held else 0.0
         row[f"not in {p.scenario}"] = "" if held else _reason(done)
         if done is not None:
             row["area_mm2"] = float(done.area_mm2)

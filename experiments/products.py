@@ -146,7 +146,7 @@ def performance(variant: str, number_format: str, product: Product) -> Callable[
         kind = jnp.arange(len(most)) == values[DRAM_KIND]
         devices = jnp.sum(jnp.where(kind, most, 0.0))
         fit = jnp.floor(jnp.minimum(product.area_mm2 / area, devices / chip.dram.stacks))
-        fit = 1.0 if product.fleet else jnp.maximum(fit, 1.0)
+        fit = jnp.ones_like(area) if product.fleet else jnp.maximum(fit, 1.0)
         copies = jnp.minimum(1.0 + jnp.floor(setting.share * fit), fit)
         chip = dataclasses.replace(
             chip, clock=jnp.minimum(process.max_clock, FASTEST_HZ), tdp=product.power_W / copies
