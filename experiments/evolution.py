@@ -19,6 +19,7 @@ FIRST = 16  # batches of random designs
 STEPS = (0.3, 0.1, 0.03, 0.01)  # deviations of a mutation, in the unit box
 CROSSED = 0.5  # share of children of two parents
 CHANGED = 2.0  # genes of a child that mutate, on average
+RENEWED = 0.2  # of them drawn anew: the way from one kind of memory to another
 
 
 class Evolved(NamedTuple):
@@ -63,5 +64,8 @@ def _children(parents: Evolved, rng: np.random.Generator) -> Floats:
     taken = (rng.random((BATCH, 1)) < CROSSED) & (rng.random((BATCH, genes)) < 0.5)
     children = np.where(taken, designs[other], designs[one])
     step = rng.choice(STEPS, (BATCH, 1)) * rng.standard_normal((BATCH, genes))
-    moved = np.where(rng.random((BATCH, genes)) < CHANGED / genes, step, 0.0)
-    return np.clip(children + moved, 0.0, 1.0 - 1e-9)
+    changes = rng.random((BATCH, genes)) < CHANGED / genes
+    anew = changes & (rng.random((BATCH, genes)) < RENEWED)
+    children = np.where(changes, children + step, children)
+    children = np.where(anew, rng.random((BATCH, genes)), children)
+    return np.clip(children, 0.0, 1.0 - 1e-9)

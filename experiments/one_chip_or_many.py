@@ -28,6 +28,7 @@ from experiments.report import Experiment, Report, main
 from experiments.shares_figure import shares_figure
 from hwmodels import load_workload
 
+Job = tuple[str, tuple[Product, ...]]  # a variant, and what one design of it is for
 NAMED = {product.scenario: product for product in PRODUCTS}
 
 
@@ -39,17 +40,19 @@ class Config:
         ("one for the datacentre", tuple(NAMED)[1:]),
     )
     variants: tuple[str, ...] = ("systolic", "simt", "spatial")
-    generations: int = 100
-    seeds: int = 3
+    generations: int = 150
+    seeds: int = 6
 
 
 def run(report: Report, config: Config) -> None:
     """The best design of each product, the best for several, and each in the others."""
     products = [NAMED[name] for name in config.scenarios]
-    jobs = [(v, (p,)) for p in products for v in config.variants]
+    jobs: list[Job] = [(v, (p,)) for p in products for v in config.variants]
     with ThreadPoolExecutor(WORKERS) as pool:  # most of the time goes to compiling
         found = list(
-            pool.map(lambda job: best_design(*job, config.generations, config.seeds), jobs)
+            pool.map(
+                lambda job: best_design(job[0], job[1], config.generations, config.seeds), jobs
+            )
         )
     own = {(p.scenario, v): d for (v, (p,)), d in zip(jobs, found, strict=True)}
     best = {
@@ -62,7 +65,10 @@ def run(report: Report, config: Config) -> None:
     with ThreadPoolExecutor(WORKERS) as pool:
         found = list(
             pool.map(
-                lambda job: best_design(*job, config.generations, config.seeds, reference), jobs
+                lambda job: best_design(
+                    job[0], job[1], config.generations, config.seeds, reference
+                ),
+                jobs,
             )
         )
     groups = {
@@ -76,7 +82,9 @@ def run(report: Report, config: Config) -> None:
         _row(label, design, products, reference) for label, design in chosen.items()
     ])  # fmt: skip
     report.table("chips", rows, "Shares of the best of each scenario")
-    report.figure("shares", shares_figure(rows, config.scenarios))
+    lacking = [label for label, some in config.groups if not all(_of(rows, label)[list(some)])]
+    drawn = rows[~rows["chip"].isin(lacking)]
+    report.figure("shares", shares_figure(drawn, config.scenarios))
     _answer(report, own, groups, rows, reference, config)
 
 
@@ -106,19 +114,34 @@ def _row(
     for p in products:
         trains = design.number_format == "bf16" or not p.trains
         done = in_product(design, p) if trains else None
-        held = done is not None and done.margin >= 0
-        row[p.scenario] = float(done.per_s) / reference[p.scenario] if held else 0.0
-        row[f"copies in {p.scenario}"] = float(done.copies) if held else 0.0
+        held = done if done is not None and done.margin >= 0 else None
+        row[p.scenario] = float(held.per_s) / reference[p.scenario] if held else 0.0
+        row[f"copies in {p.scenario}"] = float(held.copies) if held else 0.0
         row[f"not in {p.scenario}"] = "" if held else _reason(done)
         if done is not None:
             row["area_mm2"] = float(done.area_mm2)
     made = silicon(design.variant, design.number_format).readable(design.columns, {})
-    return row | {name: value.item() for name, value in made.items()}
+    row["design"] = ", ".join(
+        f"{name} {value.item() if value.dtype.kind == 'U' else f'{value.item():.4g}'}"
+        for name, value in made.items()
+    )
+    return row
+
+
+def _of(rows: pd.DataFrame, label: str) -> pd.Series:
+    return rows[rows["chip"] == label].iloc[0]
 
 
 def _reason(done: Done | None) -> str:
     """Which limit a design meets least, in the first words of its name."""
-    return "number format" if done is None else str(done.held_by).split(",")[0].split("@")[0]
+    if done is None:
+        return "number format"
+    name = "power" if done.held_by == "tdp" else str(done.held_by)
+    return name.split(",")[0].split("@")[0]
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.2g}%" if share < 0.995 else "100%"
 
 
 def _answer(
@@ -136,27 +159,27 @@ def _answer(
         f"does not tell apart."
     )
     for label, names in config.groups:
-        row = rows[rows["chip"] == label].iloc[0]
+        row = _of(rows, label)
         missing = [n for n in names if row[n] == 0]
         if missing:
             why = ", ".join(f"{n} ({row[f'not in {n}']})" for n in missing)
-            kept = ", ".join(f"{n} {row[n]:.0%}" for n in names if n not in missing)
+            kept = ", ".join(f"{n} {_percent(row[n])}" for n in names if n not in missing)
             report.say(
                 f"{label.capitalize()}: no design was found that fits the budgets of all of "
                 f"{', '.join(names)}; the best leaves out {why} and keeps {kept}."
             )
             continue
         mean = np.exp(np.mean([np.log(row[n]) for n in names]))
-        kept = ", ".join(f"{n} {row[n]:.0%} (x{row[f'copies in {n}']:.0f})" for n in names)
+        kept = ", ".join(f"{n} {_percent(row[n])} (x{row[f'copies in {n}']:.0f})" for n in names)
         report.say(
             f"{label.capitalize()} ({row['variant']}, {row['area_mm2']:.0f} mm2): {kept} of what "
-            f"a chip for each does, a geometric mean of {mean:.0%}. By variant: "
-            + ", ".join(f"{d.variant} {_mean(d, reference):.0%}" for d in groups[label]) + "."
+            f"a chip for each does, a geometric mean of {_percent(mean)}. By variant: "
+            + ", ".join(f"{d.variant} {_percent(_mean(d, reference))}" for d in groups[label]) + "."
         )  # fmt: skip
     for name in config.scenarios:
-        row = rows[rows["chip"] == f"best for {name}"].iloc[0]
+        row = _of(rows, f"best for {name}")
         said = ", ".join(
-            f"{n} {row[n]:.0%}" if row[n] else f"{n} not at all ({row[f'not in {n}']})"
+            f"{n} {_percent(row[n])}" if row[n] else f"{n} not at all ({row[f'not in {n}']})"
             for n in config.scenarios if n != name
         )  # fmt: skip
         report.say(f"The chip best for {name} ({row['variant']}) does in the others: {said}.")
@@ -176,8 +199,8 @@ def _scenario_said(
     does = {v: own[name, v].done[name] for v in config.variants}
     ratios = {v: best / float(d.per_s) for v, d in does.items() if d.margin >= 0}
     order = sorted(ratios, key=lambda v: ratios[v])
-    tied = ", ".join(f"{v} 1/{ratios[v]:.2g}" for v in order[1:] if ratios[v] < TIE)
-    slower = ", ".join(f"{v} 1/{ratios[v]:.2g}" for v in order[1:] if ratios[v] >= TIE)
+    tied = ", ".join(f"{v} {_percent(1 / ratios[v])}" for v in order[1:] if ratios[v] < TIE)
+    slower = ", ".join(f"{v} {_percent(1 / ratios[v])}" for v in order[1:] if ratios[v] >= TIE)
     measure = "a second by the largest efficient fleet" if NAMED[name].fleet else "a second"
     return (
         f"{name} ({NAMED[name].text}): {short(best)} {measure} ({unit}), {order[0]}"

@@ -8,11 +8,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from experiments.evolution import BATCH, Floats, evolve
-from experiments.products import Done, Product, decoded, performance, silicon, voltages
+from experiments.products import SETTINGS, Done, Product, Setting, decoded, performance, silicon
 
 LEAST_SHARE = 1e-3  # what a product counts as that a design cannot be sold for
 SMALLER = 1e-3  # of the logarithm of area: of designs that do the same, the smaller
-VOLTAGES, COPIES = 16, 16  # tried of a design in a product that it is not made for
+TRIED = (8, 4, 8)  # settings of a design, by axis, in a product that it is not made for
 
 
 class Design(NamedTuple):
@@ -39,17 +39,17 @@ def best_design(
     `reference`."""
     trains = any(p.trains for p in products)
     number_format = "bf16" if trains else products[0].number_format
-    space, voltage = silicon(variant, number_format), voltages(variant)
+    space = silicon(variant, number_format)
     size = len(space.numeric)
     functions = [performance(variant, number_format, p) for p in products]
     scale = [1.0 if reference is None else reference[p.scenario] for p in products]
 
     def does(designs: Floats) -> list[Done]:
         columns = decoded(space, designs)
-        sets = designs[:, size:].astype(np.float32)  # a voltage and a share of copies each
+        settings = np.split(designs[:, size:], len(products), axis=1)
         return [
-            f(columns, np.asarray(voltage.value(sets[:, 2 * i])), sets[:, 2 * i + 1])
-            for i, f in enumerate(functions)
+            f(columns, Setting.of(variant, genes))
+            for f, genes in zip(functions, settings, strict=True)
         ]
 
     def score(designs: Floats) -> Floats:
@@ -61,7 +61,7 @@ def best_design(
         ]  # fmt: skip
         return np.mean(logs, axis=0) - SMALLER * np.log(done[0].area_mm2)
 
-    genes = size + 2 * len(products)
+    genes = size + SETTINGS * len(products)
     found = [evolve(score, genes, generations, seed) for seed in range(seeds)]
     begin = np.concatenate([evolved.designs for evolved in found])
     last = evolve(score, genes, generations, seeds, begin)
@@ -77,15 +77,13 @@ def _at(done: Done, i: int) -> Done:
 
 
 def in_product(design: Design, product: Product) -> Done:
-    """What a design does in a product, at the best of some voltages and numbers of copies."""
+    """What a design does in a product, at the best of some settings."""
     if product.scenario in design.done:
         return design.done[product.scenario]
-    volts, shares = np.meshgrid(
-        voltages(design.variant).relaxed(np.linspace(0.0, 1.0, VOLTAGES)),
-        np.arange(COPIES) / COPIES,
-    )
-    columns = {k: np.full(volts.size, v, np.float32) for k, v in design.columns.items()}
+    axes = [np.linspace(0.0, 1.0 - 1e-6, count) for count in TRIED]
+    genes = np.stack([axis.ravel() for axis in np.meshgrid(*axes)], axis=1)
+    columns = {k: np.full(len(genes), v, np.float32) for k, v in design.columns.items()}
     function = performance(design.variant, design.number_format, product)
-    done = function(columns, volts.ravel().astype(np.float32), shares.ravel().astype(np.float32))
+    done = function(columns, Setting.of(design.variant, genes))
     fits = done.margin >= 0
     return _at(done, int(np.argmax(done.per_s * fits if fits.any() else done.margin)))

@@ -5,12 +5,13 @@ Budgets are of silicon, peak power, memory and number format, at 7 nm: a camera;
 accelerator for serving in 8 bits; a module for training in bf16. They are assumptions.
 
 A product holds one or more copies of a design, as many as suit it of those that its silicon and its
-memory devices admit, each capped at its share of the power, at the voltage that suits the product:
-the clock is the largest that voltage and cap admit. Copies serve side by side, each within the
-scenario's latencies, with the whole model in its own memory. What a product does is units a second
-of all copies; for training it is S80 of one chip, whose fleet is as large as scales anyway, and
-which so gets the power of the product alone. Links are off where no fleet is asked for; their area
-stays. A design in bf16 keeps the weights in 8 bits where the product's format is int8.
+memory devices admit, each capped at its share of the power, at the voltage and the rate of memory
+that suit the product: the clock is the largest that voltage and cap admit. Copies serve side by
+side, each within the scenario's latencies, with the whole model in its own memory. What a product
+does is units a second of all copies; for training it is S80 of one chip, whose fleet is as large as
+scales anyway, and which so gets the power of the product alone. Links are off where no fleet is
+asked for; their area stays. A design in bf16 keeps the weights in 8 bits where the product's format
+is int8.
 
 Left out: packages, boards and hosts, which copies would share or repeat; a model that is split over
 copies; software; that fewer designs cost less to develop, which is what one chip for all is for.
@@ -40,7 +41,9 @@ LPDDR, HBM = ("lpddr5", "lpddr5x"), ("hbm2e", "hbm3", "hbm3e")
 MOST_STACKS = 8.0  # of HBM around one package
 OFF_GBPS = 0.1  # a link that is off
 FASTEST_HZ = 2.5e9  # as in `dse.default_space`
-OWN = ("voltage_V", "clock_GHz")  # what each product sets for itself
+OWN = ("voltage_V", "clock_GHz")  # which each product sets for itself
+SLOWEST = 0.25  # of the memory's full rate
+SETTINGS = 3  # genes of a product, see `Setting`
 
 
 @dataclass(frozen=True)
@@ -90,10 +93,21 @@ def silicon(variant: str, number_format: str) -> dse.Space:
     return dse.Space(variant, tuple(parameters), (("number_format", number_format),))
 
 
-def voltages(variant: str) -> dse.Parameter:
-    """The supplies that a product may choose from."""
-    (found,) = [p for p in dse.default_space(variant).parameters if p.name == OWN[0]]
-    return found
+class Setting(NamedTuple):
+    """How products run a design, columns (n,): supply [V], share of the memory's rate, share in
+    [0, 1) of the copies that fit."""
+
+    voltage: Any
+    rate: Any
+    share: Any
+
+    @classmethod
+    def of(cls, variant: str, genes: Floats) -> Setting:
+        """From genes (n, SETTINGS) in the unit box."""
+        (supply,) = [p for p in dse.default_space(variant).parameters if p.name == OWN[0]]
+        u = np.asarray(genes, np.float32)
+        rate = SLOWEST + (1.0 - SLOWEST) * u[:, 1]
+        return cls(np.asarray(supply.value(u[:, 0])), rate, u[:, 2])
 
 
 class Done(NamedTuple):
@@ -110,8 +124,7 @@ class Done(NamedTuple):
 
 @functools.cache
 def performance(variant: str, number_format: str, product: Product) -> Callable[..., Done]:
-    """The compiled function from silicon (columns by name), voltages and shares in [0, 1) of the
-    copies that fit, to what is `Done`."""
+    """The compiled function from silicon (columns by name) and its setting to what is `Done`."""
     space, workload = silicon(variant, number_format), load_workload(product.scenario)
     stored = SAME if product.number_format == number_format else product.number_format
     space = dataclasses.replace(space, fixed=(*space.fixed, ("weight_format", stored)))
@@ -122,8 +135,10 @@ def performance(variant: str, number_format: str, product: Product) -> Callable[
 
     names: list[str] = []
 
-    def one(values: dict[str, Any], voltage: Any, share: Any, operations: Any) -> Done:
-        chip, _ = space.build({**values, "voltage_V": voltage}, {})
+    def one(values: dict[str, Any], setting: Setting, operations: Any) -> Done:
+        chip, _ = space.build({**values, OWN[0]: setting.voltage}, {})
+        slowed = chip.dram.bandwidth * setting.rate
+        chip = dataclasses.replace(chip, dram=dataclasses.replace(chip.dram, bandwidth=slowed))
         if not product.fleet:
             chip = chip.replace(link_bandwidth_GBps=OFF_GBPS)
         process = chip.technology.resolve()
@@ -131,8 +146,8 @@ def performance(variant: str, number_format: str, product: Product) -> Callable[
         kind = jnp.arange(len(most)) == values[DRAM_KIND]
         devices = jnp.sum(jnp.where(kind, most, 0.0))
         fit = jnp.floor(jnp.minimum(product.area_mm2 / area, devices / chip.dram.stacks))
-        fit = 1.0 if product.fleet else jnp.maximum(fit, 1.0)
-        copies = jnp.minimum(1.0 + jnp.floor(share * fit), fit)
+        fit = jnp.ones_like(area) if product.fleet else jnp.maximum(fit, 1.0)
+        copies = jnp.minimum(1.0 + jnp.floor(setting.share * fit), fit)
         chip = dataclasses.replace(
             chip, clock=jnp.minimum(process.max_clock, FASTEST_HZ), tdp=product.power_W / copies
         )
@@ -148,10 +163,10 @@ def performance(variant: str, number_format: str, product: Product) -> Callable[
         done = metrics.scalability if product.fleet else copies * metrics.throughput
         return Done(done, stacked.min(), stacked.argmin(), copies, area, metrics.peak_power)
 
-    batched = jax.jit(jax.vmap(one, in_axes=(0, 0, 0, None)))
+    batched = jax.jit(jax.vmap(one, in_axes=(0, 0, None)))
 
-    def run(values: dict[str, Any], voltage: Any, share: Any) -> Done:
-        found = Done(*map(np.asarray, batched(values, voltage, share, operations)))
+    def run(values: dict[str, Any], setting: Setting) -> Done:
+        found = Done(*map(np.asarray, batched(values, setting, operations)))
         return found._replace(held_by=np.array(names)[found.held_by])
 
     return run

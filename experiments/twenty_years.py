@@ -33,7 +33,7 @@ ERAS = (2000, 2016, 2019, 2021, 2030)
 class Config:
     workloads: tuple[str, ...] = ("resnet18@infer,batch=16", "gpt2@train,batch=1")
     chips: tuple[str, ...] = ()  # none: all of the catalog
-    evaluations: int = 30_000  # of each search
+    evaluations: int = 20_000  # of each search
     seeds: int = 3
 
 
@@ -144,7 +144,7 @@ def _answer(report: Report, workload: str, part: pd.DataFrame) -> None:
     )
     order = known.sort_values("throughput_gap")
     near, far = (
-        ", ".join(f"{r.chip} {r.throughput_gap:.2g}x" for r in some.itertuples())
+        ", ".join(f"{r.chip} {r.throughput_gap:.3g}x" for r in some.itertuples())
         for some in (order.head(5), order.tail(5))
     )
     report.say(f"{workload}: nearest to their front: {near}. Farthest: {far}.")

@@ -13,14 +13,16 @@ from dse.plots import style
 
 MEASURES = {"throughput_gap": "samples/s of the front\nover the chip's",
             "energy_gap": "samples/J at no fewer\nsamples/s, over the chip's"}  # fmt: skip
-NAMED = 11, 3  # chips named of the farthest and of the nearest
+NAMED = 9, 3  # chips named of the farthest and of the nearest
 
 
 def gaps(table: pd.DataFrame, workloads: Sequence[str]) -> Figure:
     """Hollow markers: the design lies at an end of its box, and a wider one may hold a better."""
     known = table.dropna(subset=list(MEASURES))
     with style.style():
-        figure = Figure(figsize=(style.TWO_COLUMN_INCHES, 5.6), layout="constrained")
+        size = style.TWO_COLUMN_INCHES, 5.6
+        # Names are measured in the pixels that they will be drawn in.
+        figure = Figure(size, dpi=style.DPI, layout="constrained")
         grid = figure.subplots(len(MEASURES), len(workloads), squeeze=False, sharex=True)
         for row, (column, label) in zip(grid, MEASURES.items(), strict=True):
             low, high = style.log_limits(known[column].to_numpy())
@@ -33,6 +35,8 @@ def gaps(table: pd.DataFrame, workloads: Sequence[str]) -> Figure:
         for axes in grid[-1]:
             axes.set_xlabel("year")
         _legend(figure, known)
+        figure.draw_without_rendering()
+        figure.set_layout_engine("none")  # names would move what they were placed beside
         for row, column in zip(grid, MEASURES, strict=True):
             for axes, workload in zip(row, workloads, strict=True):
                 _name(figure, axes, known[known["workload"] == workload], column)

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from hwmodels import InputError, evaluate, load_workload
+from hwmodels import InputError, evaluate, load_chip, load_workload
 from hwmodels.workloads.mlp import workload
 from hwmodels.workloads.mlp_config import MlpConfig
 
@@ -26,10 +26,14 @@ with pytest.MonkeyPatch.context() as patch:
     from experiments import (
         ablation_chips,
         all,
+        chip_box,
         codesign_hardware,
         codesign_training,
         energy,
+        evolution,
+        products,
         switches,
+        twenty_years,
     )
     from experiments.report import RESULTS, Report, conduct
 
@@ -210,3 +214,60 @@ def test_commands_work_from_the_checkout(tmp_path):
     )  # fmt: skip
     assert done.returncode == 2
     assert done.stderr.startswith("experiments: --only: got nothing")
+
+
+def test_an_evolution_climbs_where_a_grid_would():
+    # A peak at odd values, of a number that some designs share.
+    peak = np.array([0.137, 0.731, 0.5])
+    found = evolution.evolve(lambda u: -np.abs(u - peak).max(axis=1).round(3), 3, 60, seed=4)
+    assert found.scores[0] > -0.01
+    assert np.all(np.diff(found.scores[: len(np.unique(found.scores))]) < 0)
+    # What it is given is never lost.
+    given = evolution.evolve(lambda u: -np.abs(u - peak).max(axis=1), 3, 1, 0, peak[None])
+    assert given.scores[0] == 0
+
+
+def test_medians_count_a_family_once():
+    table = pd.DataFrame({
+        "family": ["a", "a", "a", "b", "c"], "year": [2007, 2007, 2013, 2016, 2024],
+        "throughput_gap": [1.0, 3.0, 8.0, 2.0, 5.0],
+    })  # fmt: skip
+    gap = twenty_years.by_family(table, "throughput_gap")
+    assert gap.to_dict() == {"a": 3.0, "b": 2.0, "c": 5.0}
+    said = twenty_years.eras(table)
+    assert said[0].startswith("2007 to 2016 (chips: 4, families: 2) 2.5x")
+    assert said[1].startswith("2024 (chips: 1, families: 1) 5x")
+
+
+def test_the_box_of_a_chip_holds_it_and_ends_where_it_says():
+    chip = load_chip("h100")
+    space = chip_box.box(chip, 800.0, 700.0, 1.0)
+    ends = {p.name: p.ends for p in space.numeric}
+    assert ends["macs_per_sm"] == (256, 4096)
+    assert ends["sms"] == (17, 1024)  # 132 / 8, rounded up, and what the model admits
+    now = chip.quantities()
+    for name, (low, high) in ends.items():
+        assert low <= float(now[name]) <= high
+    design = pd.Series({name: float(now[name]) for name in space.names} | {"sms": 17.1})
+    assert chip_box.at_end(space, design) == ["sms"]
+
+
+def test_a_product_holds_copies_that_share_its_budgets():
+    product = products.Product("mlp", 400.0, 150.0, "bf16", 16.0)
+    space = products.silicon("systolic", "bf16")
+    columns = products.decoded(space, np.full((2, len(space.numeric)), 0.4))
+    columns |= {"dram_stacks": np.full(2, 3.0), "dram_kind": np.full(2, 1.0)}
+    setting = products.Setting(*np.array([[0.7, 0.7], [1.0, 1.0], [0.0, 0.99]], np.float32))
+    one, more = (
+        products.Done(*(field[i] for field in
+                        products.performance("systolic", "bf16", product)(columns, setting)))
+        for i in (0, 1)
+    )  # fmt: skip
+    assert one.copies == 1
+    assert more.copies == min(400 // more.area_mm2, 16 // 3) > 1
+    assert one.margin >= 0
+    assert more.margin >= 0
+    # The clock is as high as the power of the product admits, or the voltage.
+    assert one.peak_W <= 150 * (1 + 1e-4)
+    assert more.copies * more.peak_W == pytest.approx(150, rel=1e-3)
+    assert one.area_mm2 == more.area_mm2
