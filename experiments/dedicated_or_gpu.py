@@ -11,6 +11,7 @@ the losses that were fitted to some of them.
 from __future__ import annotations
 
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -19,6 +20,7 @@ import pandas as pd
 
 import dse
 from dse.space import DRAM_KIND
+from dse.sweeping import WORKERS
 from experiments.ratios import GPU, TIE, budgets_figure, pairs_figure, ratios
 from experiments.report import Experiment, Report, main
 from hwmodels import (
@@ -100,16 +102,17 @@ def _compared(
 ) -> list[dict[str, Any]]:
     """A row a variant: its bests, over the GPU-like variant's; S80 where it is `scaled`."""
     workload, scaled = load_workload(name), scaled and name in config.scaled_workloads
-    fronts = {v: _front(config, workload, v, budgets, "throughput_per_s") for v in variants}
-    wide = {
-        v: _front(config, workload, v, budgets, "scalability_per_s") if scaled else None
-        for v in variants
-    }
+    axes = ("throughput_per_s", *["scalability_per_s"] * scaled)
+    asked = [(variant, axis) for axis in axes for variant in variants]
+    with ThreadPoolExecutor(WORKERS) as pool:  # most of the time goes to compiling
+        found = list(pool.map(lambda job: _front(config, workload, job[0], budgets, job[1]), asked))
+    fronts = dict(zip(variants, found, strict=False))
+    wide = dict(zip(variants, found[len(variants) :], strict=True)) if scaled else {}
     gpu, rows = fronts[GPU], []
     assert gpu is not None
     pace = PACE * float(gpu["throughput_per_s"].max())
     for variant, front in fronts.items():
-        row = {"variant": variant, **_bests(front, wide[variant], pace)}
+        row = {"variant": variant, **_bests(front, wide.get(variant), pace)}
         rows.append(row)
     base = rows[list(fronts).index(GPU)]
     for row in rows:
