@@ -13,7 +13,7 @@ from dse.plots import style
 
 GPU = "simt"
 TIE = 1.25  # assumed: below this ratio two variants are not told apart
-PANELS = {"throughput": "samples/s", "energy": "samples/J at 80% of the\nGPU-like speed",
+PANELS = {"throughput": "samples/s", "energy": "samples/J at 80%\nof the GPU-like speed",
           "scalability": "S80 (training)"}  # fmt: skip
 PAIR_PANELS = {"throughput": "samples/s", "energy": "samples/J", "scalability": "S80 (training)"}
 PAIR_LOOKS = (("#0072B2", "o"), ("#D55E00", "^"), ("#009E73", "s"), ("#CC79A7", "D"),
@@ -38,8 +38,9 @@ def ratios(table: pd.DataFrame, workloads: Sequence[str], variants: Sequence[str
                 axes.plot(values, np.arange(len(workloads)), ls="", marker=look.marker, ms=4.5,
                           color=look.colour, label=look.label)  # fmt: skip
 
-    values = {m: table[f"{m}_vs_gpu"] for m in PANELS}
-    return _figure(draw, values, workloads, PANELS, "over the GPU-like variant's")
+    known = {m: label for m, label in PANELS.items() if table[f"{m}_vs_gpu"].notna().any()}
+    values = {m: table[f"{m}_vs_gpu"] for m in known}
+    return _figure(draw, values, workloads, known, "Over the GPU-like variant")
 
 
 def budgets_figure(table: pd.DataFrame, variants: Sequence[str]) -> Figure:
@@ -53,6 +54,7 @@ def budgets_figure(table: pd.DataFrame, variants: Sequence[str]) -> Figure:
     kept = [w for w in dict.fromkeys(table["workload"]) if shared[w] == shared.max()]
     part = table[table["workload"].isin(kept) & table["variant"].isin(list(variants))]
     rows = [(w, e) for w in kept for e in dict.fromkeys(table["equal"])]
+    part = part.assign(scalability_vs_gpu=np.nan)  # which the single budgets lack
     named = part.assign(
         workload=[f"{w}: equal {e}" for w, e in zip(part["workload"], part["equal"], strict=True)]
     )
@@ -77,14 +79,14 @@ def pairs_figure(pairs: pd.DataFrame, workloads: Sequence[str]) -> Figure:
                           ms=4.5, color=colour, mfc=face, label=label or None)  # fmt: skip
 
     values = {m: pairs[f"{m}_ratio"] for m in PAIR_PANELS}
-    return _figure(draw, values, workloads, PAIR_PANELS, "over the GPU's")
+    return _figure(draw, values, workloads, PAIR_PANELS, "Over the GPU; hollow: too large for one of the two")
 
 
 def _figure(
     draw: Drawn, values: dict[str, pd.Series], rows: Sequence[str], names: dict[str, str], over: str
 ) -> Figure:
     with style.style():
-        size = (style.TWO_COLUMN_INCHES, 1.3 + ROW_INCHES * len(rows))
+        size = (style.TWO_COLUMN_INCHES, 1.6 + ROW_INCHES * len(rows))
         figure = Figure(figsize=size, layout="constrained")
         panels = figure.subplots(1, len(names), sharey=True)
         for axes, (measure, label) in zip(panels, names.items(), strict=True):
@@ -92,7 +94,7 @@ def _figure(
             axes.axvline(1.0, color=style.VARIANT_STYLES[GPU].colour, lw=1.2, zorder=1)
             draw(axes, measure)
             axes.set_xscale("log")
-            axes.set_xlabel(f"{label}\n{over}")
+            axes.set_xlabel(label)
             axes.set_yticks(range(len(rows)), [row.replace(",", ", ") for row in rows])
             axes.set_ylim(len(rows) - 0.5, -0.5)
             low, high = style.log_limits(np.asarray([1.0, *values[measure].dropna()]))
@@ -101,5 +103,6 @@ def _figure(
             axes.set_xticks(ticks, [style.engineering(tick) for tick in ticks])
             axes.minorticks_off()
         handles, labels = panels[0].get_legend_handles_labels()
-        figure.legend(handles, labels, loc="outside lower center", ncols=5, frameon=False)
+        figure.suptitle(over, size=8, x=0.01, ha="left")
+        figure.legend(handles, labels, loc="outside lower center", ncols=3, frameon=False)
     return figure
