@@ -79,7 +79,8 @@ def pairs_figure(pairs: pd.DataFrame, workloads: Sequence[str]) -> Figure:
                           ms=4.5, color=colour, mfc=face, label=label or None)  # fmt: skip
 
     values = {m: pairs[f"{m}_ratio"] for m in PAIR_PANELS}
-    return _figure(draw, values, workloads, PAIR_PANELS, "Over the GPU; hollow: too large for one of the two")
+    over = "Over the GPU; hollow: too large for one of the two"
+    return _figure(draw, values, workloads, PAIR_PANELS, over)
 
 
 def _figure(
