@@ -131,6 +131,10 @@ class Frame:
         if figure.get_layout_engine() is not None:
             figure.draw_without_rendering()
             figure.set_layout_engine("none")  # settled: do not repeat it for each format
+            for axes in figure.axes:
+                # The solver's last digits differ from run to run, and name clips in an SVG.
+                x, y, wide, high = (round(value, 6) for value in axes.get_position().bounds)
+                axes.set_position((x, y, wide, high))
 
     def _legend(self, figure: Figure, bottom: float, lines: bool) -> None:
         handles = []
