@@ -110,6 +110,11 @@ class Answer:
         }
         return worst, best
 
+    @property
+    def most_chips(self) -> int:
+        """Chips in a fleet, at most: the workload's largest sensible batch over a chip's."""
+        return int(min(LARGEST_FLEET, self.workload.max_global_batch / self.workload.samples))
+
     def summary(self) -> dict[str, Any]:
         """What `dse pareto --json` says of this workload."""
         worst, best = self.corners
@@ -128,9 +133,7 @@ class Answer:
                 for variant, front in self.refinement.variant_fronts.items()
             },
             "front_by_variant": {v: len(f) for v, f in self.front.by_variant().items()},
-            "most_chips": int(
-                min(LARGEST_FLEET, self.workload.max_global_batch / self.workload.samples)
-            ),
+            "most_chips": self.most_chips,
             "sweep_s": self.sweep.wall_s,
             "refine_s": self.refinement.wall_s,
         }
@@ -224,7 +227,7 @@ def write(
             budgets=f"Budgets: {budget_words(settings.spaces)}. "
             f"{answer.sweep.designs:,} random designs, "
             f"{answer.refinement.evaluations:,} in gradient search. At most "
-            f"{answer.summary()['most_chips']:,} chips in a fleet (global batch)."
+            f"{answer.most_chips:,} chips in a fleet (global batch)."
             f"{_joining(settings.spaces)}",
             objectives=answer.front.objectives,
         )

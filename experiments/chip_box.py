@@ -19,6 +19,7 @@ import numpy as np
 import pandas as pd
 
 import dse
+from dse.iso import UNITS
 from hwmodels import Accelerator, Workload
 from hwmodels.quantity import quantities
 
@@ -26,7 +27,7 @@ WIDE, NEAR = 8.0, 2.0  # the box, and what is close to the chip
 STRANGERS = 4096  # random designs of either, that a seed starts from
 TOLERANCE = 1e-4  # of budgets, so that the chip meets its own
 CONTINUOUS = ("clock_GHz", "sram_capacity_MiB", "sram_bandwidth_B_per_cycle")
-# Of every variant, widths and whole counts.
+# Of every variant; `dse.iso.UNITS` are the counts.
 WIDTHS = {
     "systolic": ("rows", "columns", "vector_lanes"),
     "simt": ("macs_per_sm", "lanes_per_sm", "register_file_KiB", "shared_memory_KiB"),
@@ -35,10 +36,6 @@ WIDTHS = {
     "in_memory": ("rows", "columns", "vector_lanes"),
     "sram_only": ("tile_side", "vector_lanes"),
 }
-COUNTS = {
-    "systolic": ("arrays",), "simt": ("sms",), "spatial": ("pe_rows", "pe_columns"),
-    "vector": ("cores",), "in_memory": ("macros",), "sram_only": ("tiles",),
-}  # fmt: skip
 MOST = {"macs_per_sm": 4096.0}  # NVIDIA B200
 AXES = ("throughput_per_s", "power_W")
 
@@ -53,7 +50,7 @@ class Found(NamedTuple):
 def box(chip: Accelerator, area_mm2: float, peak_W: float, least_per_s: float) -> dse.Space:
     """Designs around a chip at its budgets, no slower than it."""
     limits, now = quantities(type(chip)), chip.quantities()
-    own = (*CONTINUOUS, *COUNTS[chip.NAME], *WIDTHS[chip.NAME])
+    own = (*CONTINUOUS, *UNITS[chip.NAME], *WIDTHS[chip.NAME])
     free = [name for name in own if name in limits]
     parameters = tuple(
         _axis(name, float(now[name]), chip.NAME, limits[name].low, limits[name].high)
@@ -77,7 +74,7 @@ def _axis(name: str, value: float, variant: str, low: float, high: float) -> dse
     least, most = max(value / WIDE, low), min(value * WIDE, high, MOST.get(name, high))
     if name in CONTINUOUS:
         return dse.Parameter(name, "log", least, most)
-    if name in COUNTS[variant]:
+    if name in UNITS[variant]:
         return dse.Parameter(name, "integer", float(np.ceil(least)), float(np.floor(most)))
     smallest = largest = value
     while smallest / 2 >= least and (smallest / 2) % 1 == 0:

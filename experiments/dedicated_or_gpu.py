@@ -25,7 +25,6 @@ from experiments.ratios import GPU, TIE, budgets_figure, pairs_figure, ratios
 from experiments.report import Experiment, Report, main
 from hwmodels import (
     VARIANTS,
-    Accelerator,
     InputError,
     Metrics,
     Workload,
@@ -108,16 +107,14 @@ def _compared(
         found = list(pool.map(lambda job: _front(config, workload, job[0], budgets, job[1]), asked))
     fronts = dict(zip(variants, found, strict=False))
     wide = dict(zip(variants, found[len(variants) :], strict=True)) if scaled else {}
-    gpu, rows = fronts[GPU], []
+    gpu = fronts[GPU]
     assert gpu is not None
     pace = PACE * float(gpu["throughput_per_s"].max())
-    for variant, front in fronts.items():
-        row = {"variant": variant, **_bests(front, wide.get(variant), pace)}
-        rows.append(row)
-    base = rows[list(fronts).index(GPU)]
-    for row in rows:
-        row |= {f"{m}_vs_gpu": row[m] / base[m] for m in SAID}
-    return rows
+    bests = {v: _bests(front, wide.get(v), pace) for v, front in fronts.items()}
+    return [
+        {"variant": v, **best, **{f"{m}_vs_gpu": best[m] / bests[GPU][m] for m in SAID}}
+        for v, best in bests.items()
+    ]
 
 
 def _front(
@@ -174,7 +171,7 @@ def _pairs(config: Config) -> pd.DataFrame:
     for gpu, other in config.pairs:
         for name in config.workloads:
             workload = load_workload(name)
-            a, b = (evaluate(_ideal(chip), workload) for chip in (gpu, other))
+            a, b = (evaluate(load_chip(chip).untuned, workload) for chip in (gpu, other))
             short = [chip for chip, m in ((gpu, a), (other, b)) if _too_small(m)]
             ratio = float(b.throughput / a.throughput)
             rows.append({
@@ -187,12 +184,6 @@ def _pairs(config: Config) -> pd.DataFrame:
                 "too_small": " ".join(short),
             })  # fmt: skip
     return pd.DataFrame(rows)
-
-
-def _ideal(name: str) -> Accelerator:
-    """A chip of the catalog without the losses that were fitted to measurements of it."""
-    chip = load_chip(name)
-    return replace(chip, tuning=type(chip.tuning)())
 
 
 def _too_small(metrics: Metrics) -> bool:

@@ -44,7 +44,7 @@ def run(report: Report, config: Config) -> None:
     asked = []
     for name in config.workloads:
         workload = load_workload(name)
-        chips = [(key, _ideal(entries[key].chip())) for key in keys]
+        chips = [(key, entries[key].chip().untuned) for key in keys]
         asked += [(k, chip, workload) for k, chip in chips if chip.admits(workload.training)]
     # Most of the time goes to compiling a program for each chip, on one core each.
     with ThreadPoolExecutor(WORKERS) as pool:
@@ -59,13 +59,6 @@ def run(report: Report, config: Config) -> None:
     report.figure("gaps", gaps(table, config.workloads))
     for name, part in table.groupby("workload", sort=False):
         _answer(report, str(name), part)
-
-
-def _ideal(chip: Accelerator) -> Accelerator:
-    return chip.replace(
-        tuning_compute_efficiency=1.0, tuning_dram_efficiency=1.0, tuning_overlap=1.0,
-        tuning_overhead_us=0.0, tuning_energy_scale=1.0,
-    )  # fmt: skip
 
 
 def _compare(chip: Accelerator, workload: Workload, config: Config) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from dse.plots import style
+from dse.plots.placing import place_labels
 
 MEASURES = {"throughput_gap": "samples/s of the front\nover the chip's",
             "energy_gap": "samples/J at no fewer\nsamples/s, over the chip's"}  # fmt: skip
@@ -76,4 +77,4 @@ def _name(figure: Figure, axes: Axes, part: pd.DataFrame, column: str) -> None:
     named = pd.concat([order.tail(far)[::-1], order.head(near)]).drop_duplicates()
     places = part[["year", column]].to_numpy(float)
     at = named[["year", column]].to_numpy(float)
-    style.place_labels(figure, axes, at, list(named["chip"]), np.asarray(places))
+    place_labels(figure, axes, at, list(named["chip"]), np.asarray(places))

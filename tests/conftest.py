@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -19,3 +20,20 @@ def _programs_of_a_file_are_let_go() -> Iterator[None]:
     import jax
 
     jax.clear_caches()
+
+
+@pytest.fixture(scope="module")
+def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """The explorer of hostile designs in a browser."""
+    from explorers import opened  # which few tests need
+
+    with opened(tmp_path_factory.mktemp("explorer")) as found:
+        yield found
+
+
+@pytest.fixture
+def fresh(page: Any) -> Any:
+    """The same without filters and pins."""
+    from explorers import cleared
+
+    return cleared(page)

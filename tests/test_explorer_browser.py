@@ -2,27 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import pytest
 from browser import CHROMIUM, Page
-from explorers import COUNT, HOSTILE, budget, chosen, cleared, designs, opened, spot, where
+from explorers import COUNT, HOSTILE, budget, chosen, designs, spot, where
 
 from dse.front import OBJECTIVES, non_dominated
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs Debian's package chromium")
-
-
-@pytest.fixture(scope="module")
-def page(tmp_path_factory: pytest.TempPathFactory) -> Any:
-    with opened(tmp_path_factory.mktemp("explorer")) as found:
-        yield found
-
-
-@pytest.fixture
-def fresh(page: Page) -> Page:
-    return cleared(page)
 
 
 def test_texts_of_files_stay_texts(fresh: Page) -> None:

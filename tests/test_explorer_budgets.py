@@ -3,26 +3,14 @@
 from __future__ import annotations
 
 import time
-from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 from browser import CHROMIUM, Page
-from explorers import COUNT, budget, chosen, cleared, designs, opened, where
+from explorers import COUNT, budget, chosen, designs, where
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs Debian's package chromium")
-
-
-@pytest.fixture(scope="module")
-def page(tmp_path_factory: pytest.TempPathFactory) -> Any:
-    with opened(tmp_path_factory.mktemp("explorer")) as found:
-        yield found
-
-
-@pytest.fixture
-def fresh(page: Page) -> Page:
-    return cleared(page)
 
 
 def test_budgets_take_numbers_as_the_page_writes_them(fresh: Page) -> None:

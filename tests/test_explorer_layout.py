@@ -3,23 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 from browser import CHROMIUM, Page
-from explorers import designs, opened, where
+from explorers import designs, where
 
 from dse.explorer import write_explorer
 from dse.front import OBJECTIVES, Objective
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs Debian's package chromium")
-
-
-@pytest.fixture(scope="module")
-def page(tmp_path_factory: pytest.TempPathFactory) -> Any:
-    with opened(tmp_path_factory.mktemp("explorer")) as found:
-        yield found
 
 
 @pytest.mark.parametrize("width", [600, 700, 1000, 1400, 1920])

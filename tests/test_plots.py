@@ -262,6 +262,20 @@ def test_front_plot(tmp_path):
     assert not (tmp_path / "one").exists()
 
 
+@pytest.mark.parametrize("most", [10, 200])
+def test_the_page_of_a_large_front_keeps_the_joint_one_first(tmp_path, monkeypatch, most):
+    tables, joint = case(count=200)
+    pages = []
+    monkeypatch.setattr(fronts, "MOST_EXPLORED", most)
+    monkeypatch.setattr(fronts, "write_explorer", lambda path, table, *rest: pages.append(table))
+    assert 10 < len(joint) < 200 < sum(map(len, tables.values()))
+    fronts.draw_front(tables, joint, tmp_path, formats=())
+    (page,) = pages
+    assert len(page) == most
+    on = page.merge(joint, on=list(joint)).drop_duplicates()
+    assert len(on) == min(most, len(joint))
+
+
 def test_variants_are_told_apart():
     looks = [*style.VARIANT_STYLES.values(), *map(style.variant_style, ("mine", "yours", "ours"))]
     assert len({look.colour for look in looks}) == len({look.marker for look in looks}) == 9

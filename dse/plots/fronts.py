@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import pandas as pd
-from matplotlib.figure import Figure
 
 from dse.explorer import MOST as MOST_EXPLORED
 from dse.explorer import write_explorer
@@ -15,23 +14,6 @@ from dse.plots.legend import Tables, thinned
 from dse.plots.parallel import parallel
 from dse.plots.projections import pairwise
 from dse.plots.three import three_dimensional
-
-
-def front_figures(
-    tables: Tables,
-    joint: pd.DataFrame,
-    title: str = "Pareto front",
-    budgets: str = "",
-    objectives: tuple[Objective, ...] = OBJECTIVES,
-    columns: int = 2,
-) -> dict[str, Figure]:
-    """The figures by name; arguments as of `dse.plots.projections.pairwise`."""
-    given = (tables, joint, title, budgets, objectives, columns)
-    figures = {"pairwise": pairwise(*given)}
-    if len(objectives) > 2:
-        figures["3d"] = three_dimensional(*given)
-    figures["parallel"] = parallel(joint, objectives, title, columns)
-    return figures
 
 
 def draw_front(
@@ -47,15 +29,19 @@ def draw_front(
     """Write front_pairwise, front_3d (of three objectives or more) and front_parallel in every
     format, and the explorer front.html of `tables`, into a folder (made if missing)."""
     given = (tables, joint, title, budgets, objectives, columns)
-    figures = front_figures(*given)  # before anything is written
+    figures = {"pairwise": pairwise(*given)}  # all of them before anything is written
+    if len(objectives) > 2:
+        figures["3d"] = three_dimensional(*given)
+    figures["parallel"] = parallel(joint, objectives, title, columns)
     Path(folder).mkdir(parents=True, exist_ok=True)
     every = pd.concat(tables.values(), ignore_index=True)
-    if len(every) > MOST_EXPLORED:  # the joint front stays whole
+    if len(every) > MOST_EXPLORED:  # what is not on the joint front goes first
         names = [objective.column for objective in objectives]
-        on = every.merge(joint[names].drop_duplicates(), on=names, how="left", indicator=True)
-        kept = (on["_merge"] == "both").to_numpy()
-        rest = thinned(every[~kept], names[0], MOST_EXPLORED - int(kept.sum()))
-        every = pd.concat([every[kept], rest], ignore_index=True)
+        found = every.merge(joint[names].drop_duplicates(), on=names, how="left", indicator=True)
+        on = (found["_merge"] == "both").to_numpy()
+        kept = thinned(every[on], names[0], MOST_EXPLORED)
+        rest = thinned(every[~on], names[0], MOST_EXPLORED - len(kept))
+        every = pd.concat([kept, rest], ignore_index=True)
     page = write_explorer(Path(folder) / "front.html", every, objectives, title)
     return [page] + [
         path

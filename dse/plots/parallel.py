@@ -13,6 +13,7 @@ from matplotlib.lines import Line2D
 
 from dse.front import Objective
 from dse.plots import style
+from dse.plots.legend import thinned
 from dse.plots.page import Page, key_height, noted, page_width
 from dse.plots.words import parted, width, wrapped
 from hwmodels.errors import InputError
@@ -43,8 +44,7 @@ def parallel(
     names = [*names, *others][: AXES[columns]]
     if len(names) < 2 or not len(table):
         raise InputError("front", f"{len(table)} designs", "a figure needs some, and two axes")
-    order = np.argsort(table[names[0]].to_numpy(), kind="stable")
-    shown = table.iloc[order[np.linspace(0, len(table) - 1, min(len(table), DRAWN)).astype(int)]]
+    shown = thinned(table.sort_values(names[0], kind="stable"), names[0], DRAWN)
     known = {o.column: (o.label, o.unit) for o in objectives}
     better = {o.column: "↑" if o.maximise else "↓" for o in objectives}
     looks = [style.variant_style(name) for name in dict.fromkeys(shown["variant"])]

@@ -1,15 +1,23 @@
 """Places for labels in a panel full of marks and lines, chosen by what they would hide.
 
-Coordinates are points (1/72 inch) from the lower left corner of the panel.
+`Field` weighs every place, in points (1/72 inch) from the lower left corner of the panel;
+`place_labels` names the marks of a scatter and leaves out what finds no room.
 """
 
 from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.transforms import Bbox
+from numpy.typing import NDArray
+
+from dse.plots import style
 
 Place = tuple[float, float]
 Segment = tuple[float, float, float, float]
@@ -88,6 +96,35 @@ class Field:
                 for (x, y, radius), segment in itertools.product(label, self.segments)
             )
         )
+
+
+# Where a label may stand from its mark, in points, and how it is aligned; the first that is free.
+_SIDES = (
+    (4, 1, "left", "bottom"), (4, -1, "left", "top"), (-4, 1, "right", "bottom"),
+    (-4, -1, "right", "top"), (0, 4, "center", "bottom"), (0, -4, "center", "top"),
+)  # fmt: skip
+
+
+def place_labels(
+    figure: Figure, axes: Axes, places: NDArray, labels: Sequence[str], marks: NDArray
+) -> None:
+    """Name `places` [n, 2] of `axes`, whose limits are final, beside them: clear of `marks`
+    [m, 2], of each other and of the frame. A label that finds no room is left out."""
+    figure.draw_without_rendering()
+    taken = [Bbox.from_bounds(x - 2, y - 2, 4, 4) for x, y in axes.transData.transform(marks)]
+    frame = axes.get_window_extent()
+    for place, label in zip(places, labels, strict=True):
+        for dx, dy, across, up in _SIDES:
+            text = axes.annotate(
+                label, tuple(place), (dx, dy), textcoords="offset points", ha=across, va=up,
+                size=6, color=style.MUTED, parse_math=False,
+            )  # fmt: skip
+            box = text.get_window_extent()
+            inside = frame.x0 <= box.x0 and box.x1 <= frame.x1
+            if inside and frame.y0 <= box.y0 and not any(box.overlaps(other) for other in taken):
+                taken.append(box)
+                break
+            text.remove()
 
 
 def _along(a: Place, b: Place, high: float) -> list[tuple[float, float, float]]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,11 +17,9 @@ from typing import Any
 
 import matplotlib
 import numpy as np
-from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter
-from matplotlib.transforms import Bbox
 from numpy.typing import NDArray
 
 from dse.front import Objective
@@ -130,35 +128,6 @@ def save(figure: Figure, stem: str | Path, formats: tuple[str, ...] = FORMATS) -
 def axis_label(objective: Objective) -> str:
     """What an axis says: the quantity and its unit."""
     return f"{objective.label} ({objective.unit})"
-
-
-# Where a label may stand from its mark, in points, and how it is aligned; the first that is free.
-_SIDES = (
-    (4, 1, "left", "bottom"), (4, -1, "left", "top"), (-4, 1, "right", "bottom"),
-    (-4, -1, "right", "top"), (0, 4, "center", "bottom"), (0, -4, "center", "top"),
-)  # fmt: skip
-
-
-def place_labels(
-    figure: Figure, axes: Axes, places: NDArray, labels: Sequence[str], marks: NDArray
-) -> None:
-    """Name `places` [n, 2] of `axes`, whose limits are final, beside them: clear of `marks`
-    [m, 2], of each other and of the frame. A label that finds no room is left out."""
-    figure.draw_without_rendering()
-    taken = [Bbox.from_bounds(x - 2, y - 2, 4, 4) for x, y in axes.transData.transform(marks)]
-    frame = axes.get_window_extent()
-    for place, label in zip(places, labels, strict=True):
-        for dx, dy, across, up in _SIDES:
-            text = axes.annotate(
-                label, tuple(place), (dx, dy), textcoords="offset points", ha=across, va=up,
-                size=6, color=MUTED, parse_math=False,
-            )  # fmt: skip
-            box = text.get_window_extent()
-            inside = frame.x0 <= box.x0 and box.x1 <= frame.x1
-            if inside and frame.y0 <= box.y0 and not any(box.overlaps(other) for other in taken):
-                taken.append(box)
-                break
-            text.remove()
 
 
 def log_limits(values: NDArray, pad: float = 0.06, least: float = 0.5) -> tuple[float, float]:

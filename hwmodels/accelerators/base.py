@@ -79,6 +79,11 @@ class Accelerator:
         return self
 
     @property
+    def untuned(self: A) -> A:
+        """The chip without what calibration to measurements of it has set."""
+        return dataclasses.replace(self, tuning=Tuning())
+
+    @property
     def macs_per_cycle(self) -> Any:
         """Multiply-accumulates a cycle when every unit is busy."""
         raise NotImplementedError
